@@ -1,0 +1,1 @@
+"""What happens to a batch on one worker: stages, the worker, models. Knows nothing of Ray."""

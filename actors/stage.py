@@ -1,0 +1,146 @@
+"""The contract between a task and the house.
+
+A task is one `Stage`: a frozen object whose fields are its options. `load` returns a `Model`, which
+does the work on a list of rows in three steps: prepare (threads, ahead of the device), infer (the
+device, one micro-batch), finish (one row). The worker does everything around them.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+Row = dict[str, Any]
+"""One row: column name -> value."""
+
+Columns = Mapping[str, pa.DataType]
+"""Column name -> Arrow type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One part of a row on its way to the device; a row has one or more (windows, crops, pairs).
+
+    `cost` is in the unit of the batching budget (tokens, pixels, frames); `shape` keeps unequal
+    items apart under the rule "shape".
+    """
+
+    data: Any
+    cost: int = 1
+    shape: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How items may share a micro-batch.
+
+    rule    fixed: every item has the same shape by construction;
+            length: padding is exact, so items are sorted by cost and padded to the longest;
+            shape: padding would change answers, so only items of equal `shape` meet.
+    rows    most items in one micro-batch.
+    budget  most padded cost, items x largest cost, in one micro-batch.
+    """
+
+    rule: Literal["fixed", "length", "shape"] = "length"
+    rows: int = 64
+    budget: int = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a stage works: `name` as torch spells it, precision, and CPU threads it may use."""
+
+    name: str = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on this machine's disk: the main folder and the folders of any other models the
+    stage's options name (option name -> folder)."""
+
+    folder: Path
+    others: Mapping[str, Path] = field(default_factory=dict)
+
+
+class Pass:
+    """One way through the device. Most models need one; a detector and a reader need two."""
+
+    batching: Batching = Batching()
+
+    def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
+        """Return the items of each row, in order; an empty list sends nothing to the device.
+
+        Runs in threads. Raise RowRejected for a row that cannot be answered: called again with
+        that row alone when it came among others.
+        """
+        raise NotImplementedError
+
+    def infer(self, items: Sequence[Item]) -> list[Any]:
+        """Return one output per item, in order. The items obey `batching`."""
+        raise NotImplementedError
+
+    def finish(self, row: Row, outputs: list[Any]) -> Row:
+        """Join a row's outputs: the columns that the stage writes; or, in a pass before the last,
+        the row that the next pass prepares."""
+        raise NotImplementedError
+
+
+class Model(Pass):
+    """A loaded model: the only pass itself, unless `passes` names several."""
+
+    @property
+    def passes(self) -> Sequence[Pass]:
+        """The passes in order."""
+        return (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The models that a task takes when the pipeline file names none, one per profile."""
+
+    hub: str | None = None
+    embedded: str | None = None
+
+
+def option(default: Any, help: str, **limits: Any) -> Any:
+    """An option of a stage: default, help sentence, limits (ge, le, min_length...)."""
+    return Field(default, description=help, **limits)
+
+
+def model_option(hub: str | None, embedded: str | None, help: str) -> Any:
+    """An option that names a further model; the house resolves, pins and fetches it like `model`.
+
+    None means the profile's default. `load` finds its folder in `files.others[option name]`.
+    """
+    return Field(None, description=help, json_schema_extra={"hub": hub, "embedded": embedded})
+
+
+class Stage(BaseModel):
+    """Base of every task. Fields are options; class attributes are facts about the task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    reads: ClassVar[Columns]
+    optional_reads: ClassVar[frozenset[str]] = frozenset()
+    models: ClassVar[Defaults] = Defaults()
+    version: ClassVar[int] = 1
+    chunk: ClassVar[int] = 256
+    """Rows that one call of prepare gets: many where tokenizing is cheap, 1 where decoding is not."""
+
+    @property
+    def writes(self) -> Columns:
+        """The columns that the stage adds, given its options."""
+        raise NotImplementedError
+
+    def check(self, config: Mapping[str, Any]) -> str | None:
+        """Say why a transformers config.json (as a mapping) cannot do this task, or None."""
+        return None
+
+    def load(self, files: ModelFiles, device: Device) -> Model:
+        """Load the model. The only place that imports torch."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""What a person, a clock or a cluster starts."""

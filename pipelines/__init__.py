@@ -1,0 +1,1 @@
+"""How data flows: pipeline files, sources, units, commits, and the graph that runs on Ray."""
