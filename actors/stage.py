@@ -146,6 +146,16 @@ class Stage(BaseModel):
         """Say why a transformers config.json (as a mapping) cannot do this task, or None."""
         return None
 
+    def model_options(
+        self, config: Mapping[str, Any] | None
+    ) -> list[tuple[str, Mapping[str, str | None]]]:
+        """The options that name further models, each with its defaults per profile.
+
+        `config` is the main model's config.json: override this where it decides what is needed.
+        """
+        extras = [(n, f.json_schema_extra) for n, f in type(self).model_fields.items()]
+        return [(n, extra) for n, extra in extras if isinstance(extra, dict) and "hub" in extra]
+
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model. The only place that imports torch."""
         raise NotImplementedError
