@@ -47,7 +47,7 @@ def _is_surrogate(character: str) -> bool:
 
 
 def unbroken(text: str) -> tuple[str, np.ndarray]:
-    """Join the lines of `text`: breaks become spaces, words hyphenated at a line's end become whole.
+    """Join the lines of `text`: breaks become spaces, hyphenated words become whole again.
 
     Returns the joined text and, for each of its code points, the position in `text`, with
     len(text) at the end: int64, one longer than the joined text.

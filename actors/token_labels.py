@@ -40,9 +40,7 @@ def join(windows: Sequence[Window], overlap: int) -> Window:
     for number, window in enumerate(windows):
         first = early if number else 0
         last = len(window.tokens) - (overlap - early if number < len(windows) - 1 else 0)
-        parts.append(
-            (window.tokens[first:last], window.offsets[first:last], window.logits[first:last])
-        )
+        parts.append([part[first:last] for part in (window.tokens, window.offsets, window.logits)])
     tokens, offsets, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Window(tokens, offsets, logits)
 

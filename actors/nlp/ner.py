@@ -144,7 +144,8 @@ class TokenNer(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the windows, agree on words, group, and find the places in the text as given."""
-        from actors.token_labels import by_words, group, join, softmax
+        from actors.encoder import softmax
+        from actors.token_labels import by_words, group, join
 
         text, origin = self.stage.flowing(row["text"])
         if not outputs:

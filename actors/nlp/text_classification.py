@@ -104,7 +104,7 @@ class Classifier(Model):
         ((scores, cut),) = outputs
         best = np.argsort(-scores, kind="stable")[: self.stage.top_k]
         if self.activation != "none":
-            best = [number for number in best if scores[number] >= self.stage.threshold]
+            best = best[scores[best] >= self.stage.threshold]
         named = [{"label": self.labels[n], "score": float(scores[n])} for n in best]
         first = named[0] if named else {"label": None, "score": None}
         return {**first, "scores": named, "label_truncated": cut}
