@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class Graph:
     def constants(self, node: onnx.NodeProto) -> list[Array]:
         """Return the inputs of a node that are constants, in order."""
         return [value for name in node.input if (value := self.constant(name)) is not None]
+
+    def stored(self) -> Iterator[tuple[str, Array]]:
+        """Yield every constant with its name, in the file's order."""
+        yield from self._constants.items()
 
     def users(self, name: str) -> list[onnx.NodeProto]:
         """Return the nodes that take `name`, looking through Identity nodes."""

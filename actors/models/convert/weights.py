@@ -6,7 +6,9 @@ name: the model loads only when every parameter is there.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +31,11 @@ State = dict[str, Tensor]
 
 def running_order(model: nn.Module, example: Tensor, kinds: tuple[type, ...]) -> list[Named]:
     """Return the modules of these kinds with their names, as a pass over `example` meets them."""
-    names: dict[nn.Module, str] = {m: n for n, m in model.named_modules() if isinstance(m, kinds)}
     met: list[Named] = []
-    hooks = [m.register_forward_hook(lambda m, *_: met.append((names[m], m))) for m in names]
+    hooks = []
+    for name, module in model.named_modules():
+        if issubclass(type(module), kinds):
+            hooks.append(module.register_forward_hook(partial(_note, met, name)))
     with torch.no_grad():
         model.eval()(example)
     for hook in hooks:
@@ -118,6 +122,10 @@ def _norm_state(name: str, module: nn.BatchNorm2d, layer: Convolution) -> State:
         f"{name}.running_var": variance,
         f"{name}.num_batches_tracked": torch.tensor(0),
     }
+
+
+def _note(met: list[Named], name: str, module: nn.Module, *_: Any) -> None:
+    met.append((name, module))
 
 
 def _same_count(what: str, asked: int, given: int) -> None:
