@@ -56,7 +56,7 @@ class Changed(Exception):
 class Source(BaseModel):
     """Base of every source: its fields are the options below `source:` in the pipeline file.
 
-    Sources are frozen and pickle. A kind implements `schema`, `extent` and either `read_span` or
+    Sources are frozen and pickle. A kind implements `offers`, `extent` and either `read_span` or
     `read`; the base class lists files, and guards reading by the files' versions.
     """
 
@@ -76,7 +76,7 @@ class Source(BaseModel):
         paths = (self.path,) if isinstance(self.path, str) else self.path
         return list_files(paths, base, self._extensions())
 
-    def schema(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return the columns that the files offer, looking into as few of them as it takes.
 
         Raise UsageError when they cannot be told or must not be read.
@@ -106,7 +106,8 @@ class Source(BaseModel):
         return Read(pa.concat_tables(tables), skipped)
 
     def read_span(self, span: Span, columns: pa.Schema) -> pa.Table:
-        """Read the rows of one file. Raise OSError or ArrowException when it is unreadable."""
+        """Read the rows of one file. Raise OSError, ValueError or ArrowException
+        when it is unreadable."""
         raise NotImplementedError
 
     def _extensions(self) -> tuple[str, ...]:
@@ -120,7 +121,7 @@ class Source(BaseModel):
             table = self.read_span(span, columns)
         except FileNotFoundError as error:
             raise Changed("vanished") from error
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             check_version(span.file)
             raise Changed(f"cannot be read: {error}"[:MESSAGE_LENGTH]) from error
         check_version(span.file)
@@ -167,13 +168,17 @@ def answer(
         count = iter(range(good.num_rows))
         places = [None if row in rejects else next(count) for row in range(span.rows)]
         good = good.take(pa.array(places, pa.int64()))
-    keys = [pa.repeat(span.file.name, span.rows), pa.array(range(span.start, span.stop), pa.int64())]
-    why = [_told(rejects.get(row)) for row in range(span.rows)] if rejects else None
+    keys = [
+        pa.repeat(span.file.name, span.rows),
+        pa.array(range(span.start, span.stop), pa.int64()),
+    ]
+    why = [told(rejects.get(row)) for row in range(span.rows)] if rejects else None
     reject = pa.array(why, REJECT.type) if why else pa.nulls(span.rows, REJECT.type)
     return pa.Table.from_arrays([*keys, *good.columns, reject], schema=answer_schema(columns))
 
 
-def _told(reject: Reject | None) -> dict[str, str] | None:
+def told(reject: Reject | None) -> dict[str, str] | None:
+    """Return the value of `_reject`; what the message cannot hold in UTF-8 is replaced."""
     if reject is None:
         return None
     message = reject.message.encode(errors="replace").decode()

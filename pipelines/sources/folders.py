@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from pyarrow import fs
@@ -49,7 +50,7 @@ def _local(folder: str) -> Iterator[Entry]:
     waiting, linked, seen = deque([("", folder)]), deque[tuple[str, str]](), set[tuple[int, int]]()
     while waiting or linked:
         prefix, path = waiting.popleft() if waiting else linked.popleft()
-        status = os.stat(path)
+        status = Path(path).stat()
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -57,7 +58,9 @@ def _local(folder: str) -> Iterator[Entry]:
             if item.name.startswith(HIDDEN):
                 continue
             if item.is_dir():
-                (linked if item.is_symlink() else waiting).append((prefix + item.name + "/", item.path))
+                (linked if item.is_symlink() else waiting).append(
+                    (prefix + item.name + "/", item.path)
+                )
             elif item.is_file():
                 status = item.stat()
                 yield Entry(prefix + item.name, item.path, status.st_size, status.st_mtime_ns)
@@ -89,5 +92,7 @@ def _piece_pattern(piece: str) -> str:
     if piece == "?":
         return "[^/]"
     if piece.startswith("[") and piece.endswith("]"):
-        return fnmatch.translate(piece).removeprefix("(?s:").removesuffix(r")\Z").removesuffix(r")\z")
+        return (
+            fnmatch.translate(piece).removeprefix("(?s:").removesuffix(r")\Z").removesuffix(r")\z")
+        )
     return re.escape(piece)

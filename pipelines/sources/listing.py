@@ -63,9 +63,7 @@ def shown(written: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", written).split("?")[0]
 
 
-def list_files(
-    paths: Sequence[str], base: Path, extensions: Sequence[str]
-) -> list[SourceFile]:
+def list_files(paths: Sequence[str], base: Path, extensions: Sequence[str]) -> list[SourceFile]:
     """List the files of all `paths`, sorted by name, each file once.
 
     Names are relative to the root: the folder, a file's folder, or a glob's part before the first
