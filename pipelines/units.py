@@ -173,7 +173,7 @@ class Cutter:
 
 
 def _fitting(extent: Extent, weight: int, first: bool) -> int:
-    """Return how many of the file's rows weigh at most `weight`; the first of a unit always fits."""
+    """Return how many of the file's rows weigh at most `weight`; at least one in a new unit."""
     fitting = max(weight, 0) * extent.rows // max(extent.bytes, 1)
     return max(fitting, 1) if first else fitting
 
