@@ -148,13 +148,17 @@ class Stage(BaseModel):
 
     def model_options(
         self, config: Mapping[str, Any] | None
-    ) -> list[tuple[str, Mapping[str, str | None]]]:
+    ) -> list[tuple[str, Mapping[str, Any]]]:
         """The options that name further models, each with its defaults per profile.
 
         `config` is the main model's config.json: override this where it decides what is needed.
         """
-        extras = [(n, f.json_schema_extra) for n, f in type(self).model_fields.items()]
-        return [(n, extra) for n, extra in extras if isinstance(extra, dict) and "hub" in extra]
+        fields = type(self).model_fields
+        return [
+            (name, f.json_schema_extra)
+            for name, f in fields.items()
+            if isinstance(f.json_schema_extra, dict) and "hub" in f.json_schema_extra
+        ]
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model. The only place that imports torch."""

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from actors.errors import UsageError, nearest
+from pipelines.sources import KINDS, AnySource
 from pipelines.spec import Pipeline
 
 MAX_BYTES = 1_000_000
@@ -30,7 +31,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def _where(self) -> str:
-        return f", line {self.peek_event().start_mark.line + 1}"
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        return f", line {event.start_mark.line + 1}"
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Pipeline:
@@ -105,29 +107,15 @@ def _explain(error: Any, data: Any) -> str:
         )
     if error["type"] == "missing":
         return f"{where}: '{key}' is missing."
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{where}: {_explain_kind(error, data)}"
+    if error["type"] == "source_kind":
+        return f", source: {error['msg']}."
     got = f" (got {error['input']!r})" if isinstance(error["input"], (str, int, float)) else ""
     return f"{where}: '{key}': {error['msg'].removeprefix('Value error, ')}{got}."
 
 
 def _is_tag(part: Any) -> bool:
     """Whether a part of pydantic's location names the member of a union, not a key."""
-    return part in _kinds()
-
-
-def _kinds() -> list[str]:
-    from pipelines.sources import SOURCES
-
-    return list(SOURCES)
-
-
-def _explain_kind(error: Any, data: Any) -> str:
-    from pipelines.sources import explain_kind
-
-    source = data.get("source")
-    kind = source.get("kind") if isinstance(source, dict) else None
-    return explain_kind(kind)
+    return part in KINDS
 
 
 def _where(place: Sequence[Any], data: Any) -> str:
@@ -159,10 +147,10 @@ def _known_keys(place: Sequence[Any], error: Any, data: Any) -> list[str]:
 
 
 def _source_keys(data: Mapping[str, Any]) -> list[str]:
-    from pipelines.sources import SOURCES
-
-    model = SOURCES.get(data["source"].get("kind"))
-    return list(model.model_fields) if model else []
+    union = get_args(get_args(AnySource)[0])[0]
+    kind = data["source"].get("kind")
+    models = [m for m in get_args(union) if m.model_fields["kind"].default == kind]
+    return list(models[0].model_fields) if models else []
 
 
 def _model_in(annotation: Any) -> Any:
