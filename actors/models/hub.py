@@ -40,8 +40,7 @@ def pin(name: str, revision: str | None, instead: str | None) -> tuple[str, str 
     """Return the commit and the licence (if stated) of a model, without downloading it.
 
     A commit is taken as it is. When the hub cannot be reached, the commit of the copy in the
-    local cache is taken; UsageError when there is none, or the hub has no such model, revision or
-    safetensors. `instead` is the embedded model that such an error names.
+    local cache is taken. `instead` is the embedded model that an error names. Raises UsageError.
     """
     if not NAME.fullmatch(name):
         raise UsageError(_not_a_name(name))
