@@ -1,7 +1,8 @@
 """The catalogue: every task, found by looking at the files. Listing them imports none.
 
-A task is a file `actors/<family>/<task>.py` with one public Stage; its name is the file's, with
-hyphens. A stage of one's own is named `module:Class`.
+A task is a file `actors/<family>/<task>.py` with one public class derived from Stage; its name is
+the file's, with hyphens. Files without such a class are helpers.
+A stage of one's own is named `module:Class`.
 """
 
 import ast
@@ -42,16 +43,18 @@ def names() -> list[str]:
 
 def _scan(folder: Path) -> Iterator[Task]:
     for path in folder.glob("*/[a-z]*.py"):
-        name, family = path.stem.replace("_", "-"), path.parent.name
-        yield Task(name, family, f"{folder.name}.{family}.{path.stem}", _summary(path))
+        summary = _summary(path)
+        if summary is not None:
+            name, family = path.stem.replace("_", "-"), path.parent.name
+            yield Task(name, family, f"{folder.name}.{family}.{path.stem}", summary)
 
 
-def _summary(path: Path) -> str:
-    """Return the first docstring line of the first class derived from Stage, or nothing."""
+def _summary(path: Path) -> str | None:
+    """Return the first docstring line of the first class derived from Stage; None without one."""
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.ClassDef) and "Stage" in map(ast.unparse, node.bases):
             return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+    return None
 
 
 def stage_class(name: str) -> type[Stage]:
@@ -75,7 +78,7 @@ def _only_stage(module: str) -> type[Stage]:
         raise UsageError(
             f"{module} must define one public Stage, and defines"
             f" {', '.join(c.__name__ for c in found) or 'none'};"
-            " one file is one task, and helpers stand in actors/ or begin with _"
+            " one file is one task"
         )
     return found[0]
 
