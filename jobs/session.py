@@ -45,6 +45,8 @@ def _start(address: str | None) -> None:
 
     # Workers at normal priority: at Ray's default of 15 any other process starves them.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # What Ray's C++ side logs to the terminal is for its developers; its log files keep it.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray would tell that GPU masks will change one day; it does not concern users of ours.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}

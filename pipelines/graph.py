@@ -174,8 +174,7 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
             compute=ActorPoolStrategy(
                 min_size=size.least, max_size=size.most, initial_size=size.most
             ),
-            max_restarts=-1,
-            max_task_retries=UNIT_TRIES,
+            ray_remote_args_fn=_actor_options,
         )
     return dataset.map_batches(
         _commit,
@@ -186,6 +185,11 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         num_cpus=COMMIT_CPUS,
         compute=TaskPoolStrategy(size=COMMITTERS),
     )
+
+
+def _actor_options() -> dict[str, int]:
+    """Actors come back as often as machines die; a unit that ends its actors does not."""
+    return {"max_restarts": -1, "max_task_retries": UNIT_TRIES}
 
 
 def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
