@@ -10,6 +10,7 @@ would otherwise fuse it into the first stage's actors, where reading would wait 
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ def run(
         speed,
         limit,
     )
-    with _settings(), _watching(dispatcher, watch):
+    with _settings(), _quiet(), _watching(dispatcher, watch):
         dataset = _graph(ray.put(job), job.plan, pools, dispatcher)
         try:
             for _ in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -273,6 +274,16 @@ def _settings() -> Iterator[None]:
         logging.getLogger("ray.data").setLevel(level)
         for name, value in before.items():
             setattr(context, name, value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Data's advice to programmers from the people who run pipelines."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
+        # How actors restart can be said in no other way in this version.
+        warnings.filterwarnings("ignore", message="`ray_remote_args_fn` is deprecated")
+        yield
 
 
 @contextlib.contextmanager
