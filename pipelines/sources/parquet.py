@@ -156,7 +156,7 @@ def _batches(opened: pq.ParquetFile, span: Span, names: list[str]) -> Iterator[p
         ):
             start, stop = max(span.start - at, 0), min(span.stop - at, batch.num_rows)
             if start < stop:
-                yield batch.slice(start, stop - start)
+                yield batch.select(names).slice(start, stop - start)
             at += batch.num_rows
             if at >= span.stop:
                 break
