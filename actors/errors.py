@@ -3,7 +3,8 @@
 GristmillError
 ├── UsageError        the command, the file or the plan is wrong        exit 2
 ├── RunFailed         the run cannot go on                              exit 1
-│   ├── StageFailed   a model cannot be loaded, or its device broke
+│   ├── StageFailed   a model cannot be loaded, or keeps dying
+│   │   └── DeviceBroken   the device, not a row, failed
 │   ├── SourceFailed  the source is not as it was planned, or unreadable
 │   ├── SinkFailed    the output cannot be written
 │   └── LockLost      another run owns the output
@@ -35,6 +36,10 @@ class RunFailed(GristmillError):
 
 class StageFailed(RunFailed):
     """A stage cannot work at all: its model does not load, or its device broke."""
+
+
+class DeviceBroken(StageFailed):
+    """The device failed; no row is to blame. A fresh process may work."""
 
 
 class SourceFailed(RunFailed):

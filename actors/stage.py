@@ -66,6 +66,11 @@ class ModelFiles:
     folder: Path
     others: Mapping[str, Path] = field(default_factory=dict)
 
+    @classmethod
+    def none(cls) -> "ModelFiles":
+        """For a stage that works without weights."""
+        return cls(Path())
+
 
 class Pass:
     """One way through the device. Most models need one; a detector and a reader need two."""
@@ -130,7 +135,7 @@ class Stage(BaseModel):
     models: ClassVar[Defaults] = Defaults()
     version: ClassVar[int] = 1
     chunk: ClassVar[int] = 256
-    """Rows that one call of prepare gets: many where tokenizing is cheap, 1 where decoding is not."""
+    """Rows that one call of prepare gets: many to tokenize, few to decode."""
 
     @property
     def writes(self) -> Columns:

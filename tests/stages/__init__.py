@@ -1,0 +1,1 @@
+"""Stages that tests use beside the catalogue: real, small, and able to misbehave on request."""

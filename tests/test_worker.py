@@ -1,0 +1,97 @@
+"""The worker answers every row once, in order, whatever one row does."""
+
+import pyarrow as pa
+import pytest
+
+from actors.errors import DeviceBroken, RowRejected
+from actors.stage import ModelFiles
+from actors.typed import Answer
+from actors.worker import Limits, Worker
+from tests.stages.echo import Echo
+
+
+def answer(texts: list[str | None], stage: Echo | None = None, **limits: int) -> list[Answer]:
+    worker = Worker(stage or Echo(), ModelFiles.none(), limits=Limits(**limits))
+    return worker.answer([{"text": text} for text in texts])
+
+
+def short(answers: list[Answer]) -> list[str]:
+    return [a.reason if isinstance(a, RowRejected) else a["upper"] for a in answers]
+
+
+def test_answers_come_back_in_the_order_of_the_rows() -> None:
+    texts = ["a" * (n * 7 % 13 + 1) for n in range(50)]
+    assert short(answer(texts)) == [text.upper() for text in texts]
+
+
+def test_parts_of_a_row_are_joined_in_order() -> None:
+    assert short(answer(["one|three|five", "x|yy"])) == ["ONE|THREE|FIVE", "X|YY"]
+
+
+def test_a_row_without_parts_is_answered_without_the_device() -> None:
+    worker = Worker(Echo(), ModelFiles.none())
+    assert worker.answer([{"text": ""}]) == [{"upper": "", "score": 0}]
+    assert worker.take_report().batches == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (None, "null_input"),
+        ("bad prepare", "stage_error"),
+        ("bad", "stage_error"),
+        ("ok|bad|ok", "stage_error"),
+        ("bad finish", "stage_error"),
+    ],
+)
+def test_a_bad_row_costs_one_row(bad: str | None, reason: str) -> None:
+    clean = [f"row{n}" for n in range(20)]
+    texts = [*clean[:7], bad, *clean[7:]]
+    expected = [c.upper() for c in clean]
+    assert short(answer(texts)) == [*expected[:7], reason, *expected[7:]]
+
+
+def test_several_bad_rows_are_each_found() -> None:
+    texts = ["bad" if n % 5 == 0 else f"r{n}" for n in range(40)]
+    expected = ["stage_error" if n % 5 == 0 else f"R{n}" for n in range(40)]
+    assert short(answer(texts)) == expected
+
+
+def test_micro_batches_obey_the_budget_and_the_pipeline_file() -> None:
+    worker = Worker(Echo(), ModelFiles.none(), limits=Limits(rows=5, budget=30))
+    worker.answer([{"text": "x" * 10} for _ in range(20)])
+    assert worker._model.sizes == [3] * 6 + [2]
+
+
+def test_out_of_memory_halves_the_micro_batch_and_remembers() -> None:
+    worker = Worker(Echo(room=40), ModelFiles.none())
+    rows = [{"text": "x" * 10} for _ in range(32)]
+    assert short(worker.answer(rows)) == ["X" * 10] * 32
+    assert worker.take_report().halvings == 1
+    worker.answer(rows)
+    assert worker.take_report().halvings == 0
+
+
+def test_a_row_that_never_fits_is_rejected_when_others_do() -> None:
+    assert short(answer(["y" * 50, "ab", "cd"], Echo(room=40))) == ["out_of_memory", "AB", "CD"]
+
+
+def test_a_device_error_is_never_blamed_on_a_row() -> None:
+    with pytest.raises(DeviceBroken, match="CUDA error"):
+        answer(["a", "device", "b"])
+
+
+def test_an_answer_that_is_not_finite_is_rejected_in_the_typed_table() -> None:
+    worker = Worker(Echo(), ModelFiles.none())
+    table, answers, report = worker.answer_table(pa.table({"text": ["a", "nan", "b"]}))
+    assert table.to_pydict() == {"upper": ["A", None, "B"], "score": [0.5, None, 0.5]}
+    assert short(answers) == ["A", "not_finite", "B"]
+    assert report.rows == 3
+
+
+@pytest.mark.parametrize("texts", [[], [None, None]])
+def test_the_table_is_typed_also_when_empty_or_all_null(texts: list[str | None]) -> None:
+    worker = Worker(Echo(), ModelFiles.none())
+    table, _, _ = worker.answer_table(pa.table({"text": pa.array(texts, pa.string())}))
+    assert table.schema == pa.schema([("upper", pa.string()), ("score", pa.float32())])
+    assert table.num_rows == len(texts)
