@@ -1,0 +1,155 @@
+"""Models on the Hugging Face hub, in the cache that all its tools share on this machine."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import try_to_load_from_cache as cached_file
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
+
+from actors.errors import StageFailed, UsageError
+from actors.models.folder import PICKLES, WEIGHTS, has_weights
+
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+# seconds; a hub that answers does so in well under one
+PATIENCE = 10.0
+
+# Pickles and code, which must not run; other frameworks' weights, which would only cost time.
+LEFT_OUT = [
+    *(f"*{suffix}" for suffix in PICKLES),
+    *("*.py", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "*.tflite", "*.gguf"),
+    *("*.mlmodel", "onnx/*", "openvino/*", "coreml/*", "original/*", "consolidated*.safetensors"),
+]
+
+Unreachable = (httpx2.HTTPError, OSError)
+"""What is raised when the hub does not answer, refuses, or is switched off."""
+
+
+def pin(name: str, revision: str | None, instead: str | None) -> tuple[str, str | None]:
+    """Return the commit and the licence (if stated) of a model, without downloading it.
+
+    A commit is taken as it is. When the hub cannot be reached, the commit of the copy in the
+    local cache is taken; UsageError when there is none, or the hub has no such model, revision or
+    safetensors. `instead` is the embedded model that such an error names.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(_not_a_name(name))
+    if revision and COMMIT.fullmatch(revision):
+        return revision, None
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=PATIENCE)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UsageError(_unknown(name, revision, error)) from None
+    except Unreachable as error:
+        commit = _cached_commit(name, revision)
+        if commit is None:
+            raise UsageError(_unreachable(name, error, instead)) from None
+        return commit, None
+    _check_files(name, [file.rfilename for file in info.siblings or []])
+    licence = getattr(info.card_data, "license", None)
+    return str(info.sha), str(licence) if licence else None
+
+
+def folder(name: str, commit: str) -> Path:
+    """Return the folder of a model at a commit, downloading what is not cached.
+
+    Raises StageFailed when it cannot be had or has no safetensors.
+    """
+    try:
+        found = Path(snapshot_download(name, revision=commit, ignore_patterns=LEFT_OUT))
+    except Unreachable as error:
+        raise StageFailed(f"model '{name}' at {commit} cannot be downloaded: {error}") from None
+    if not has_weights(found):
+        raise StageFailed(f"model '{name}' at {commit} has no safetensors; pickles are refused")
+    return found
+
+
+def config_file(name: str, commit: str, instead: str | None) -> Path | None:
+    """Return the model's config.json, or None when it has none. Raises UsageError when it is not
+    cached and the hub cannot be reached."""
+    cached = cached_file(name, "config.json", revision=commit)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        # Asked first because it fails at once; the download tries again for 23 s.
+        HfApi().model_info(name, revision=commit, timeout=PATIENCE)
+        return Path(hf_hub_download(name, "config.json", revision=commit))
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UsageError(_unknown(name, commit, error)) from None
+    except EntryNotFoundError as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise UsageError(_unreachable(name, error, instead)) from None
+        return None
+    except Unreachable as error:
+        raise UsageError(_unreachable(name, error, instead)) from None
+
+
+def _cached_commit(name: str, revision: str | None) -> str | None:
+    """Return the commit of the whole copy in the local cache, if there is one."""
+    try:
+        commit = HfApi().resolve_revision(name, revision=revision, local_files_only=True).resolved
+        found = snapshot_download(
+            name, revision=commit, ignore_patterns=LEFT_OUT, local_files_only=True
+        )
+    except (RevisionResolutionError, LocalEntryNotFoundError):
+        return None
+    return commit if has_weights(Path(found)) else None
+
+
+def _check_files(name: str, files: list[str]) -> None:
+    if any(file.endswith(WEIGHTS) for file in files):
+        return
+    pickles = [file for file in files if file.endswith(PICKLES)]
+    held = "has its weights only in pickles" if pickles else "has no weights"
+    raise UsageError(
+        f"model '{name}' {held}; only safetensors are opened, because pickles run code.\n"
+        f"  files there: {', '.join(files[:8]) or 'none'}\n"
+        f"  look for a revision with safetensors (often refs/pr/N), or convert it into a folder "
+        f"and write  model: ./FOLDER"
+    )
+
+
+def _not_a_name(name: str) -> str:
+    return (
+        f"'{name}' is not the name of a model.\n"
+        f"  write  org/name  (hub),  embedded:NAME  (from a Python package) or  ./folder  (on disk)"
+    )
+
+
+def _unknown(name: str, revision: str | None, error: Any) -> str:
+    if isinstance(error, GatedRepoError):
+        return (
+            f"model '{name}' asks for its terms to be accepted at {constants.ENDPOINT}/{name}\n"
+            f"  accept them there, then log in on every machine:  hf auth login"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"model '{name}' has no revision '{revision}' at {constants.ENDPOINT}/{name}"
+    return (
+        f"there is no model '{name}' at {constants.ENDPOINT} (or it is private).\n"
+        f"  a private one needs a login on every machine:  hf auth login\n"
+        f"  a folder on disk is written  ./{name}"
+    )
+
+
+def _unreachable(name: str, error: BaseException, instead: str | None) -> str:
+    embedded = (
+        f"  or, for this stage alone:  model: embedded:{instead}\n" if instead is not None else ""
+    )
+    return (
+        f"model '{name}': the hub cannot be reached ({constants.ENDPOINT}: {error}), "
+        f"and this machine's cache ({constants.HF_HUB_CACHE}) does not hold it.\n"
+        f"  to use models that come in Python packages:  models: embedded\n"
+        f"{embedded}"
+        f"  to use a folder on disk:  model: ./FOLDER"
+    )
