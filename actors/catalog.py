@@ -1,0 +1,104 @@
+"""The catalogue: every task, found by looking at the files. Listing them imports none.
+
+A task is a file `actors/<family>/<task>.py` with one public Stage; its name is the file's, with
+hyphens. A stage of one's own is named `module:Class`.
+"""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from actors.errors import UsageError, nearest
+from actors.stage import Stage
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One entry of the catalogue: `summary` is the first line of the Stage's docstring."""
+
+    name: str
+    family: str
+    module: str
+    summary: str
+
+
+@cache
+def tasks() -> dict[str, Task]:
+    """Return all tasks by name, in alphabetical order."""
+    found = sorted(_scan(HERE), key=lambda task: task.name)
+    return {task.name: task for task in found}
+
+
+def names() -> list[str]:
+    """Return the names of all tasks, in alphabetical order."""
+    return list(tasks())
+
+
+def _scan(folder: Path) -> Iterator[Task]:
+    for path in folder.glob("*/[a-z]*.py"):
+        name, family = path.stem.replace("_", "-"), path.parent.name
+        yield Task(name, family, f"{folder.name}.{family}.{path.stem}", _summary(path))
+
+
+def _summary(path: Path) -> str:
+    """Return the first docstring line of the first class derived from Stage, or nothing."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef) and "Stage" in map(ast.unparse, node.bases):
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def stage_class(name: str) -> type[Stage]:
+    """Import the stage of a task, or of `module:Class`; raise UsageError if there is none."""
+    if ":" in name:
+        return _own_stage(name)
+    task = tasks().get(name)
+    if task is None:
+        raise UsageError(
+            f"there is no task '{name}'{nearest(name, names())}\n"
+            f"  tasks: {', '.join(names())}\n"
+            "  a stage of your own is named module:Class"
+        )
+    return _only_stage(task.module)
+
+
+def _only_stage(module: str) -> type[Stage]:
+    """Return the one public Stage that a module defines."""
+    found = [c for c in _stages(module) if not c.__name__.startswith("_")]
+    if len(found) != 1:
+        raise UsageError(
+            f"{module} must define one public Stage, and defines"
+            f" {', '.join(c.__name__ for c in found) or 'none'};"
+            " one file is one task, and helpers stand in actors/ or begin with _"
+        )
+    return found[0]
+
+
+def _stages(module: str) -> list[type[Stage]]:
+    members = inspect.getmembers(importlib.import_module(module), inspect.isclass)
+    return [c for _, c in members if issubclass(c, Stage) and c.__module__ == module]
+
+
+def _own_stage(name: str) -> type[Stage]:
+    """Return the class that `module:Class` names."""
+    module, _, wanted = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), wanted, None)
+    except ImportError as error:
+        raise UsageError(
+            f"task '{name}': module '{module}' cannot be imported: {error}\n"
+            "  is its folder on PYTHONPATH, or the one that you start from?"
+        ) from error
+    if inspect.isclass(found) and issubclass(found, Stage) and found is not Stage:
+        return found
+    choices = [c.__name__ for c in _stages(module)]
+    raise UsageError(
+        f"task '{name}': module '{module}' has no Stage '{wanted}'{nearest(wanted, choices)}\n"
+        f"  stages there: {', '.join(choices) or 'none'}"
+    )

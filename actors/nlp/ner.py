@@ -1,0 +1,206 @@
+"""ner: names of people, places, organisations... in a text."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from actors import spacy_ner
+from actors.architecture import is_made_for, why_not
+from actors.stage import (
+    Batching,
+    Columns,
+    Defaults,
+    Device,
+    Item,
+    Model,
+    ModelFiles,
+    Row,
+    Stage,
+    option,
+)
+from actors.text import TEXT, text_of, trimmed, unbroken
+
+if TYPE_CHECKING:
+    from actors.encoder import Encoder
+
+ENTITY = pa.struct(
+    [
+        ("text", pa.string()),
+        ("label", pa.string()),
+        ("score", pa.float32()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+    ]
+)
+
+
+class Ner(Stage):
+    """Finds the names in a text: what each one is, and where it stands.
+
+    `start` and `end` are code points of the text as given, in order and without overlap, and
+    `text` is exactly what stands there. The model is a transformers token classifier or a spaCy
+    pipeline. spaCy decides without probabilities, so its `score` is null: a number made up from its
+    beam would not say how often it is right. An empty text has no entities.
+    """
+
+    reads: ClassVar[Columns] = TEXT
+    models: ClassVar[Defaults] = Defaults(
+        hub="dslim/bert-base-NER", embedded="embedded:en-core-web-sm"
+    )
+
+    aggregation: Literal["simple", "first", "average", "max"] = option(
+        "first",
+        "How a word split into tokens gets one label: simple lets each token keep its own; first,"
+        " average and max take the first token's, the mean, the surest. (spaCy labels words.)",
+    )
+    threshold: float = option(0.0, "Leave out entities with a lower score.", ge=0, le=1)
+    labels: tuple[str, ...] = option((), "Keep only entities with these labels; none means all.")
+    overlap: int = option(
+        64, "Tokens that neighbouring windows of a long text share.", ge=0, le=4096
+    )
+    line_breaks: Literal["join", "keep"] = option(
+        "join",
+        "Single line breaks: read the text as if it ran on, with words that were hyphenated at a"
+        " line's end made whole, or as they are.",
+    )
+
+    @property
+    def writes(self) -> Columns:
+        """The entities, in the text's order."""
+        return {"entities": pa.list_(ENTITY)}
+
+    def check(self, config: Mapping[str, Any]) -> str | None:
+        """Accept token classifiers, and spaCy pipelines (by their meta.json) that find entities."""
+        if spacy_ner.is_spacy_meta(config):
+            return spacy_ner.why_not_entities(config)
+        if is_made_for(config, "ForTokenClassification"):
+            return None
+        return why_not("ner", "a ...ForTokenClassification model or a spaCy pipeline", config)
+
+    def load(self, files: ModelFiles, device: Device) -> Model:
+        """Load whichever kind of model the folder holds."""
+        if spacy_ner.is_spacy(files.folder):
+            return SpacyNer(self, spacy_ner.load_spacy(files.folder))
+        from transformers import AutoModelForTokenClassification
+
+        from actors.encoder import Encoder, load_model
+
+        model = load_model(AutoModelForTokenClassification, files.folder, device)
+        return TokenNer(self, Encoder(model, files.folder, device, overlap=self.overlap))
+
+    def flowing(self, text: str) -> tuple[str, np.ndarray]:
+        """Return the text as the model reads it, and where its code points come from."""
+        if self.line_breaks == "join" and "\n" in text:
+            return unbroken(text)
+        return text, np.arange(len(text) + 1)
+
+    def answer(self, text: str, found: Sequence[Row]) -> Row:
+        """Return the column from label, score, start and end of each entity in `text`."""
+        kept = [entity for entity in found if self._wants(entity)]
+        spans = [trimmed(text, entity["start"], entity["end"]) for entity in kept]
+        named = [
+            {**entity, "text": text[start:end], "start": start, "end": end}
+            for entity, (start, end) in zip(kept, spans, strict=True)
+            if start < end
+        ]
+        return {"entities": named}
+
+    def _wants(self, entity: Row) -> bool:
+        sure = entity["score"] is None or entity["score"] >= self.threshold
+        return sure and (not self.labels or entity["label"] in self.labels)
+
+
+class TokenNer(Model):
+    """A transformers token classifier; long texts go through it in windows."""
+
+    def __init__(self, stage: Ner, encoder: "Encoder") -> None:
+        from actors.token_labels import Tag, Words
+
+        self.stage = stage
+        self.encoder = encoder
+        self.batching = encoder.batching
+        self.words = Words.of(encoder.tokenizer)
+        config = encoder.model.config
+        self.tags = [Tag.of(config.id2label[number]) for number in range(config.num_labels)]
+
+    def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
+        """One item per window of the text; none for an empty text."""
+        texts = [text_of(row) for row in rows]
+        windows = self.encoder.windows([self.stage.flowing(text)[0] for text in texts])
+        return [[window.item() for window in found] for found in windows]
+
+    def infer(self, items: Sequence[Item]) -> list[Any]:
+        """Per item: its tokens, the special ones left out, with their logits."""
+        from actors.token_labels import Window
+
+        windows = []
+        for item, logits in zip(items, self.encoder.logits(items), strict=True):
+            offsets, plain = item.data.note
+            ids = item.data.ids
+            windows.append(Window(ids[plain], offsets[plain], logits[: len(ids)][plain]))
+        return windows
+
+    def finish(self, row: Row, outputs: list[Any]) -> Row:
+        """Join the windows, agree on words, group, and find the places in the text as given."""
+        from actors.encoder import softmax
+        from actors.token_labels import by_words, group, join
+
+        text, origin = self.stage.flowing(row["text"])
+        if not outputs:
+            return self.stage.answer(row["text"], [])
+        window = join(outputs, self.encoder.overlap)
+        scores, offsets = softmax(window.logits), window.offsets
+        if self.stage.aggregation != "simple":
+            starts = self.words.starts(text, window)
+            scores, offsets = by_words(window, starts, self.stage.aggregation)
+        return self.stage.answer(row["text"], _placed(group(scores, offsets, self.tags), origin))
+
+
+class SpacyNer(Model):
+    """A spaCy pipeline; each paragraph is one document."""
+
+    # In characters: 50,000 of them are a second of work, so a pass through it stays interruptible.
+    batching = Batching("length", rows=256, budget=50_000)
+
+    def __init__(self, stage: Ner, nlp: Any) -> None:
+        self.stage = stage
+        self.nlp = nlp
+
+    def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
+        """One item per paragraph (code points are its cost)."""
+        return [self._items(text_of(row)) for row in rows]
+
+    def _items(self, text: str) -> list[Item]:
+        join = self.stage.line_breaks == "join"
+        found = []
+        for start, piece in spacy_ner.pieces(text, split=join):
+            joined, origin = self.stage.flowing(piece)
+            found.append(Item((joined, origin + start), cost=len(joined)))
+        return found
+
+    def infer(self, items: Sequence[Item]) -> list[Any]:
+        """Per item: its entities, placed in the text as given."""
+        found = spacy_ner.entities(self.nlp, [item.data[0] for item in items])
+        return [
+            _placed([_unscored(*entity) for entity in entities], item.data[1])
+            for item, entities in zip(items, found, strict=True)
+        ]
+
+    def finish(self, row: Row, outputs: list[Any]) -> Row:
+        """Put the paragraphs' entities in a row."""
+        return self.stage.answer(row["text"], [entity for found in outputs for entity in found])
+
+
+def _unscored(label: str, start: int, end: int) -> Row:
+    return {"label": label, "score": None, "start": start, "end": end}
+
+
+def _placed(found: Sequence[Row], origin: np.ndarray) -> list[Row]:
+    """Return the entities with start and end mapped through `origin`; the end by its last one."""
+    return [
+        {**e, "start": int(origin[e["start"]]), "end": int(origin[e["end"] - 1]) + 1}
+        for e in found
+        if e["start"] < e["end"]
+    ]

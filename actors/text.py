@@ -1,0 +1,81 @@
+"""Text as a stage receives it: what is refused, and how broken lines are joined again."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from actors.errors import RowRejected
+from actors.stage import Row
+
+TEXT = {"text": pa.string()}
+"""What every text task reads."""
+
+SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
+"""A stretch of a text, in code points: from `start` up to, not including, `end`."""
+
+# A word that was hyphenated at a line's end: lower case on both sides, so "Anglo-\nSaxon" stays.
+HYPHENATED = re.compile(r"(?<=[^\W\d_])-\r?\n(?=[^\W\d_])")
+PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
+
+
+def text_of(row: Row, name: str = "text") -> str:
+    """Return the row's text; raise RowRejected for null, another type, or broken Unicode."""
+    text: Any = row[name]
+    if text is None:
+        raise RowRejected("null_input", f"column '{name}' is null, expected a text")
+    if not isinstance(text, str):
+        raise RowRejected("wrong_type", f"'{name}' is {type(text).__name__}, expected a text")
+    if not text.isascii() and any(_is_surrogate(character) for character in set(text)):
+        raise RowRejected(
+            "invalid_text", f"'{name}' holds half a surrogate pair: not valid Unicode"
+        )
+    return text
+
+
+def full_text_of(row: Row, name: str = "text") -> str:
+    """Return the row's text; raise RowRejected also for a text without any visible character."""
+    text = text_of(row, name)
+    if not text.strip():
+        raise RowRejected("empty_text", f"'{name}' is empty or only white space")
+    return text
+
+
+def _is_surrogate(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"
+
+
+def unbroken(text: str) -> tuple[str, np.ndarray]:
+    """Join the lines of `text`: breaks become spaces, hyphenated words become whole again.
+
+    Returns the joined text and, for each of its code points, the position in `text`, with
+    len(text) at the end: int64, one longer than the joined text.
+    """
+    cuts = [
+        match.span() for match in HYPHENATED.finditer(text) if _is_one_word(text, *match.span())
+    ]
+    starts = [0, *(end for _, end in cuts)]
+    ends = [*(start for start, _ in cuts), len(text)]
+    kept = list(zip(starts, ends, strict=True))
+    joined = "".join(text[a:b] for a, b in kept).replace("\n", " ").replace("\r", " ")
+    return joined, np.concatenate([*(np.arange(a, b) for a, b in kept), [len(text)]])
+
+
+def _is_one_word(text: str, start: int, end: int) -> bool:
+    return text[start - 1].islower() and text[end].islower()
+
+
+def paragraphs(text: str) -> list[tuple[int, int]]:
+    """Return the spans between blank lines, in order, those of only white space left out."""
+    ends = [match.span() for match in PARAGRAPH_END.finditer(text)]
+    starts = [0, *(end for _, end in ends)]
+    stops = [*(start for start, _ in ends), len(text)]
+    return [(a, b) for a, b in zip(starts, stops, strict=True) if text[a:b].strip()]
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the span without white space at its ends; it may come out empty (start == end)."""
+    part = text[start:end]
+    left = len(part) - len(part.lstrip())
+    return start + left, max(start + left, start + len(part.rstrip()))
