@@ -43,7 +43,9 @@ def names() -> list[str]:
 def _scan(folder: Path) -> Iterator[Task]:
     for path in folder.glob("*/[a-z]*.py"):
         name, family = path.stem.replace("_", "-"), path.parent.name
-        yield Task(name, family, f"{folder.name}.{family}.{path.stem}", _summary(path))
+        summary = _summary(path)
+        if summary:  # else machinery that tasks share
+            yield Task(name, family, f"{folder.name}.{family}.{path.stem}", summary)
 
 
 def _summary(path: Path) -> str:

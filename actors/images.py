@@ -3,6 +3,7 @@
 Every image task decodes here, so that one bad file has the same reason code everywhere:
 
 null_input        the row has no image
+wrong_type        it is not bytes
 empty_file        no bytes
 unreadable_image  an unknown or refused format, or corrupt data
 truncated_image   the file ends before the picture does
@@ -68,6 +69,8 @@ def _open(data: bytes | None) -> Image.Image:
     """Read the header only."""
     if data is None:
         raise RowRejected("null_input", "the row has no image")
+    if not isinstance(data, bytes):
+        raise RowRejected("wrong_type", f"the image is {type(data).__name__}, expected bytes")
     if not data:
         raise RowRejected("empty_file", "the image has no bytes")
     # Pillow's own limit would warn or raise before ours, at a size that no option could change.

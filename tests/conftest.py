@@ -17,7 +17,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ModelFiles]:
     @cache
     def built(build: Callable[..., Any], **settings: Any) -> ModelFiles:
         folder: Path = tmp_path_factory.mktemp(build.__name__)
-        build(folder, **settings)
-        return ModelFiles(folder)
+        files = build(folder, **settings)
+        return files if isinstance(files, ModelFiles) else ModelFiles(folder)
 
     return built

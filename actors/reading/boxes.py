@@ -37,7 +37,8 @@ class Box:
         along, across = self._axes()
         centre = np.array([self.x, self.y])
         corners = (-along - across, along - across, along + across, across - along)
-        return [float(value) for corner in corners for value in centre + corner]
+        points = np.array([centre + corner for corner in corners], np.float32)
+        return [float(value) for value in points.ravel()]
 
     def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Half of the box along and across the reading direction, as vectors."""

@@ -93,15 +93,26 @@ def _gutter(places: list[Place]) -> float | None:
 
 
 def _gaps(places: list[Place]) -> list[float]:
-    """The middles of the gaps inside rows, each once (to half a line's height)."""
+    """The middles of the gaps between neighbours on a level, each once (to half a height)."""
+    level = sorted(places, key=lambda place: place.y)
     found: dict[int, float] = {}
-    for row in _rows(places):
-        for left, right in pairwise(row):
-            height = min(left.height, right.height)
-            if right.left - left.right >= GUTTER * height:
-                middle = (left.right + right.left) / 2
-                found.setdefault(round(2 * middle / height), middle)
+    for number, place in enumerate(level):
+        near = _near(level, number)
+        left = min((p.left for p in near if p.left >= place.right), default=None)
+        if left is not None and left - place.right >= GUTTER * place.height:
+            middle = (place.right + left) / 2
+            found.setdefault(round(2 * middle / place.height), middle)
     return list(found.values())
+
+
+def _near(level: list[Place], number: int) -> list[Place]:
+    """The boxes whose middle is less than a height above or below that of level[number]."""
+    place, low, high = level[number], number, number
+    while low > 0 and place.y - level[low - 1].y < place.height:
+        low -= 1
+    while high + 1 < len(level) and level[high + 1].y - place.y < place.height:
+        high += 1
+    return level[low : high + 1]
 
 
 def _bands(places: list[Place], x: float) -> list[list[Place]]:

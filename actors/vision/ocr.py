@@ -1,4 +1,4 @@
-"""Reads the text of a page: its lines, where they stand, and how sure the model is."""
+"""OCR: reads the text of a page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from actors.stage import (
 
 
 class Ocr(Stage):
-    """Text of a page in reading order, with its lines, their scores and their places.
+    """Reads the text of a page: its lines in order, where they stand, how sure the model is.
 
     Three kinds of models do it. PP-OCR recognisers and TrOCR-like models read the lines that a
     detector finds; Donut and image-text-to-text models (GOT-OCR2, GLM-OCR...) read a page at once
@@ -67,11 +67,11 @@ class Ocr(Stage):
         """Refuse models that do not read."""
         if kind(config) is not None:
             return None
-        name = config.get("model_type", "")
-        if name.startswith("pp_ocr") and name.endswith("_det"):
-            return f"a '{name}' model finds text but does not read it; name it as `detector`"
+        name = " ".join(config.get("architectures") or [config.get("model_type", "unknown")])
+        if str(config.get("model_type")).startswith("pp_ocr"):
+            return f"{name} finds text but does not read it; name it as `detector`"
         return (
-            f"a '{name}' model does not read text; these do: PP-OCR recognisers (pp_ocr..._rec), "
+            f"{name} does not read text; these do: PP-OCR recognisers (pp_ocr..._rec), "
             "vision-encoder-decoder (TrOCR, Donut), image-text-to-text (got_ocr2, glm_ocr...)"
         )
 
