@@ -17,6 +17,9 @@ from actors.stage import Stage
 
 HERE = Path(__file__).parent
 
+FAMILIES = ("audio", "multimodal", "nlp", "tabular", "vision")
+"""The folders of tasks; what stands beside them in actors/ is shared by tasks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -41,7 +44,7 @@ def names() -> list[str]:
 
 
 def _scan(folder: Path) -> Iterator[Task]:
-    for path in folder.glob("*/[a-z]*.py"):
+    for path in (p for family in FAMILIES for p in folder.glob(f"{family}/[a-z]*.py")):
         name, family = path.stem.replace("_", "-"), path.parent.name
         summary = _summary(path)
         if summary:  # else machinery that tasks share
