@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,8 +204,9 @@ def test_characters_are_read_from_a_hub_folder_too(tiny: Build, tmp_path: Path) 
 
 
 @pytest.mark.embedded
-def test_the_demos_scans_are_read_with_less_than_half_a_percent_of_errors(tmp_path: Path) -> None:
-    cache = Path(os.environ.get("GRISTMILL_CACHE", "~/.cache/gristmill")).expanduser()
+def test_the_demos_scans_are_read_with_less_than_half_a_percent_of_errors(
+    cache: Path, tmp_path: Path
+) -> None:
     detector = prepare("pp-ocrv6-small-det", cache)
     files = ModelFiles(prepare("pp-ocrv6-small-rec", cache), {"detector": detector})
     pages = [p for p in make_documents(tmp_path) if p.file in ("article_scan.jpg", "invoice.png")]
