@@ -16,8 +16,9 @@ def is_made_for(config: Mapping[str, Any], *endings: str) -> bool:
 
 def is_text_encoder(config: Mapping[str, Any]) -> bool:
     """Say whether the checkpoint turns tokens into vectors, with no head or only BERT's own."""
-    encoder = is_made_for(config, "Model", "ForMaskedLM") and not config.get("is_encoder_decoder")
-    return encoder and "vocab_size" in config
+    encoder = is_made_for(config, "Model", "ForMaskedLM")
+    writer = is_made_for(config, "LMHeadModel", "MTModel") or config.get("is_encoder_decoder")
+    return encoder and not writer and "vocab_size" in config
 
 
 def why_not(task: str, needed: str, config: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The catalogue: every task, found by looking at the files. Listing them imports none.
 
-A task is a file `actors/<family>/<task>.py` with one public Stage; its name is the file's, with
-hyphens. A stage of one's own is named `module:Class`.
+A task is a file `actors/<family>/<task>.py` with one public class derived from Stage; its name is
+the file's, with hyphens. Files without such a class are helpers.
+A stage of one's own is named `module:Class`.
 """
 
 import ast
@@ -80,7 +81,7 @@ def _only_stage(module: str) -> type[Stage]:
         raise UsageError(
             f"{module} must define one public Stage, and defines"
             f" {', '.join(c.__name__ for c in found) or 'none'};"
-            " one file is one task, and helpers stand in actors/ or begin with _"
+            " one file is one task"
         )
     return found[0]
 

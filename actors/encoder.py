@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from actors.errors import RowRejected, StageFailed
 from actors.stage import Batching, Device, Item
@@ -62,6 +63,7 @@ def load_model(auto: Any, folder: Path, device: Device, optional: str | None = N
     `optional`.
     """
     torch.set_num_threads(device.threads)
+    logging.disable_progress_bar()
     model, found = auto.from_pretrained(
         folder,
         dtype=DTYPES[device.precision],
@@ -191,10 +193,17 @@ class Encoder:
         """Return what a sequence-to-sequence model writes for each item, and its tokens' number,
         the end mark counted."""
         with torch.inference_mode():
-            ids = self.model.generate(**self.inputs(items), **settings)[:, 1:].cpu()
-        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        counts = (ids != self.pad).sum(dim=1).tolist()
-        return [(text.strip(), count) for text, count in zip(texts, counts, strict=True)]
+            ids = self.model.generate(**self.inputs(items), **settings)[:, 1:].cpu().numpy()
+        written = [self._to_the_end(row) for row in ids]
+        texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+        return [(text.strip(), len(row)) for text, row in zip(texts, written, strict=True)]
+
+    def _to_the_end(self, ids: np.ndarray) -> np.ndarray:
+        """Cut after the first end mark: a batch is filled up with padding or more end marks."""
+        ends = np.flatnonzero(np.isin(ids, self.model.generation_config.eos_token_id))
+        if len(ends):
+            return ids[: ends[0] + 1]
+        return ids[: np.flatnonzero(ids != self.pad).max(initial=-1) + 1]
 
 
 def _located(found: Any) -> Tokens:

@@ -61,20 +61,25 @@ def _needless(config: Mapping[str, Any]) -> list[str]:
 
 
 def pieces(text: str, split: bool) -> list[tuple[int, str]]:
-    """Cut a text into (start, piece): at blank lines if `split`, and at white space before
-    LONGEST_PIECE code points. What is left out is white space only."""
+    """Cut a text into (start, piece): at blank lines if `split`, and after a sentence,
+    before LONGEST_PIECE code points. What is left out is white space only."""
     spans = paragraphs(text) if split else [(0, len(text))]
     return [(a, text[a:b]) for start, end in spans for a, b in _short(text, start, end)]
 
 
 def _short(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     while end - start > LONGEST_PIECE:
-        space = text.rfind(" ", start + 1, start + LONGEST_PIECE)
-        cut = space if space > 0 else start + LONGEST_PIECE
+        cut = _cut(text, start, start + LONGEST_PIECE)
         yield start, cut
         start = cut
     if text[start:end].strip():
         yield start, end
+
+
+def _cut(text: str, start: int, end: int) -> int:
+    """Return where to cut before `end`: after a sentence, else a line, else a word, else there."""
+    marks = (text.rfind(mark, start + 1, end) + len(mark) for mark in (". ", "\n", " "))
+    return next((place for place in marks if place > start + 1), end)
 
 
 def entities(nlp: Any, texts: Sequence[str]) -> list[list[tuple[str, int, int]]]:

@@ -21,8 +21,8 @@ from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from actors.errors import GristmillError, RunFailed, UsageError
 from pipelines import flow
 from pipelines.dispatch import Dispatcher, Status, Work
+from pipelines.flow import Job
 from pipelines.plan import Plan, Step
-from pipelines.store import Store
 
 READ_CPUS = 0.1
 """CPUs of a read task: it mostly waits for a disk or a network; and unlike a stage's, see above."""
@@ -109,9 +109,7 @@ def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
 
 
 def run(
-    plan: Plan,
-    store: Store,
-    run_id: str,
+    job: Job,
     work: Work,
     pools: Mapping[str, Size],
     speed: Mapping[str, float],
@@ -123,15 +121,15 @@ def run(
     `watch` hears of the progress. Raises RunFailed and its kinds; what is committed stays.
     """
     dispatcher = _RemoteDispatcher.options(num_cpus=0, max_concurrency=8).remote(
-        plan.pipeline.source,
-        plan.read,
+        job.plan.pipeline.source,
+        job.plan.read,
         work,
         {label: size.most for label, size in pools.items()},
         speed,
         limit,
     )
     with _settings(), _watching(dispatcher, watch):
-        dataset = _graph(ray.put(plan), store, run_id, plan, pools, dispatcher)
+        dataset = _graph(ray.put(job), job.plan, pools, dispatcher)
         try:
             for _ in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 pass
@@ -145,9 +143,7 @@ def run(
 _RemoteDispatcher = ray.remote(Dispatcher)
 
 
-def _graph(
-    plan_ref: Any, store: Store, run_id: str, plan: Plan, pools: Mapping[str, Size], dispatcher: Any
-) -> Any:
+def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> Any:
     """Build the lazy data set; every argument that Ray gets stands here."""
     dataset = ray.data.from_arrow(pa.table({"lane": [0]}))
     dataset = dataset.map_batches(
@@ -159,7 +155,7 @@ def _graph(
     )
     dataset = dataset.map_batches(
         _read,
-        fn_args=(plan_ref,),
+        fn_args=(job,),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
@@ -169,7 +165,7 @@ def _graph(
         size = pools[step.label]
         dataset = dataset.map_batches(
             StepActor,
-            fn_constructor_args=(plan_ref, number, dispatcher),
+            fn_constructor_args=(job, number, dispatcher),
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -183,7 +179,7 @@ def _graph(
         )
     return dataset.map_batches(
         _commit,
-        fn_args=(plan_ref, store, run_id, dispatcher),
+        fn_args=(job, dispatcher),
         batch_size=None,
         batch_format="pyarrow",
         zero_copy_batch=True,
@@ -200,17 +196,17 @@ def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
         number += 1
 
 
-def _read(batch: pa.Table, plan_ref: Any) -> Iterator[pa.Table]:
-    plan = ray.get(plan_ref)
+def _read(batch: pa.Table, job_ref: Any) -> Iterator[pa.Table]:
+    job = _get(job_ref)
     for unit in _units(batch):
-        yield _block(flow.read(plan, unit.ticket))
+        yield _block(flow.read(job, unit.ticket))
 
 
 class StepActor:
     """One actor of one step's pool."""
 
-    def __init__(self, plan_ref: Any, number: int, dispatcher: Any) -> None:
-        self._worker = flow.StepWorker(ray.get(plan_ref), number)
+    def __init__(self, job_ref: Any, number: int, dispatcher: Any) -> None:
+        self._worker = flow.StepWorker(_get(job_ref), number)
         self._dispatcher = dispatcher
         self._worker.start()
 
@@ -223,12 +219,18 @@ class StepActor:
             yield _block(answered)
 
 
-def _commit(batch: pa.Table, plan_ref: Any, store: Store, run_id: str, dispatcher: Any) -> pa.Table:
-    plan = ray.get(plan_ref)
+def _commit(batch: pa.Table, job_ref: Any, dispatcher: Any) -> pa.Table:
+    job = _get(job_ref)
     for unit in _units(batch):
-        done = flow.commit_unit(plan, store, run_id, unit)
+        done = flow.commit_unit(job, unit)
         ray.get(dispatcher.committed.remote(done))
     return pa.table({"units": [batch.num_rows]})
+
+
+def _get(job: Any) -> Job:
+    """The job behind a reference, wherever Ray has resolved it already."""
+    found: Job = ray.get(job) if isinstance(job, ray.ObjectRef) else job
+    return found
 
 
 def _block(unit: flow.UnitRows) -> pa.Table:

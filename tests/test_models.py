@@ -259,6 +259,18 @@ def test_an_index_without_the_package_is_named_with_what_to_try(
     assert left_in(tmp_path / "cache") == []
 
 
+def test_an_index_that_cannot_be_reached_is_said(
+    tiny: dict[str, Embedded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(StageFailed, match="pip says: the index cannot be reached; No matching"):
+        prepare("tiny", tmp_path / "cache", tiny)
+
+
 def test_a_cache_that_cannot_be_written_is_named(tiny: dict[str, Embedded], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StageFailed, match=r"the model cache .*/file/cache cannot be written: "):

@@ -104,7 +104,7 @@ def test_weights_that_are_missing_are_refused_not_made_up(tiny: Build) -> None:
 def test_roberta_takes_as_many_tokens_as_it_has_positions_to_give() -> None:
     tokenizer = text.byte_tokenizer(hf.RobertaTokenizer)
     tokenizer.model_max_length = 10**30
-    assert longest_input(tokenizer, text.roberta_config(100)) == 62
+    assert longest_input(tokenizer, text.roberta_config(100)) == 64
     assert longest_input(tokenizer, hf.T5Config()) == 512
 
 

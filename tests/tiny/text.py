@@ -63,15 +63,11 @@ def byte_pieces() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 @cache
 def unigram_pieces() -> list[tuple[str, float]]:
-    """Pieces and scores of a unigram model of at most 200 pieces."""
-    from tokenizers import SentencePieceUnigramTokenizer
-
-    trainer = SentencePieceUnigramTokenizer()
-    marks = ["<pad>", "</s>", "<unk>"]
-    trainer.train_from_iterator(
-        LINES, vocab_size=200, special_tokens=marks, unk_token="<unk>", show_progress=False
-    )
-    return [tuple(piece) for piece in json.loads(trainer.to_str())["model"]["vocab"]]
+    """LINES' words, and single characters at a lower score; trained ones differ run by run."""
+    words = sorted({f"▁{word}" for line in LINES for word in line.split()})
+    letters = ["▁", *string.ascii_letters, *string.digits, *".,;:?!"]
+    marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    return [*marks, *((word, -3.0) for word in words), *((letter, -6.0) for letter in letters)]
 
 
 def bert_tokenizer() -> Any:
@@ -84,7 +80,7 @@ def byte_tokenizer(kind: Any) -> Any:
 
 
 def t5_tokenizer() -> Any:
-    return hf.T5Tokenizer(vocab=unigram_pieces(), extra_ids=10, model_max_length=64)
+    return hf.T5Tokenizer(vocab=unigram_pieces(), extra_ids=10, model_max_length=128)
 
 
 def labelled(labels: list[str]) -> dict[str, Any]:
@@ -116,7 +112,9 @@ def bert_encoder(folder: Path) -> Path:
 
 
 def roberta_config(vocabulary: int, **settings: Any) -> Any:
-    return hf.RobertaConfig(vocab_size=vocabulary, **{**BERT_SIZE, **settings})
+    # Two positions more than tokens: RoBERTa's never use the first two.
+    size = {**BERT_SIZE, "max_position_embeddings": 66}
+    return hf.RobertaConfig(vocab_size=vocabulary, **{**size, **settings})
 
 
 def roberta_classifier(folder: Path) -> Path:

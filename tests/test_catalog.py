@@ -1,0 +1,63 @@
+"""The catalogue lists tasks without importing them, and finds stages of one's own."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.catalog import names, stage_class, tasks
+from actors.errors import UsageError
+from actors.nlp.ner import Ner
+from tests.stages.echo import Echo
+
+
+def test_a_task_is_named_after_its_file() -> None:
+    assert {"ner", "summarization", "text-classification", "text-embedding"} <= set(names())
+    assert tasks()["text-embedding"].module == "actors.nlp.text_embedding"
+    assert stage_class("ner") is Ner
+
+
+def test_listing_and_looking_up_import_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys; from actors.catalog import names, stage_class;"
+        "[stage_class(name) for name in names()];"
+        "print({'torch', 'transformers', 'spacy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match=r"no task 'sumarization' \(did you mean 'summarization'"):
+        stage_class("sumarization")
+
+
+def test_a_stage_of_ones_own_is_named_by_module_and_class() -> None:
+    assert stage_class("tests.stages.echo:Echo") is Echo
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tests.stages.echo:Ecko", r"no Stage 'Ecko' \(did you mean 'Echo'\?\)"),
+        ("tests.stages.nothing:Echo", "module 'tests.stages.nothing' cannot be imported"),
+        ("tests.stages.echo:Any", "no Stage 'Any'"),
+    ],
+)
+def test_a_stage_that_is_not_there_is_refused_with_what_is(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        stage_class(name)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301
+
+
+def test_a_file_with_two_stages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["from actors.stage import Stage", "class A(Stage): ...", "class B(Stage): ..."]
+    (tmp_path / "two_stages.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert stage_class("two_stages:B").__name__ == "B"
+    with pytest.raises(UsageError, match="one public Stage, and defines A, B"):
+        from actors.catalog import _only_stage
+
+        _only_stage("two_stages")
