@@ -47,9 +47,7 @@ def names() -> list[str]:
 def _scan(folder: Path) -> Iterator[Task]:
     for path in (p for family in FAMILIES for p in folder.glob(f"{family}/[a-z]*.py")):
         name, family = path.stem.replace("_", "-"), path.parent.name
-        summary = _summary(path)
-        if summary:  # else machinery that tasks share
-            yield Task(name, family, f"{folder.name}.{family}.{path.stem}", summary)
+        yield Task(name, family, f"{folder.name}.{family}.{path.stem}", _summary(path))
 
 
 def _summary(path: Path) -> str:

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 from transformers import (
     AutoImageProcessor,
+    AutoModelForImageTextToText,
     AutoModelForObjectDetection,
     AutoModelForTextRecognition,
+    AutoProcessor,
     AutoTokenizer,
     VisionEncoderDecoderModel,
 )
@@ -137,6 +139,25 @@ def test_donut_reads_pages_as_the_plain_model_does(tiny: Build) -> None:
         text, score = generated(plain, tokenizer, inputs)
         line = {"text": text, "score": score, "polygon": None, "box": None}
         assert_close(answer, {"text": text, "lines": [line]}, 1e-5)
+
+
+def test_a_chat_model_reads_pages_as_the_plain_model_does(tiny: Build) -> None:
+    files = tiny(reading.got)
+    plain = AutoModelForImageTextToText.from_pretrained(files.folder)
+    processor = AutoProcessor.from_pretrained(files.folder)
+    answers = Worker(Ocr(max_new_tokens=6), files).answer(PAGES[:2])
+    for row, answer in zip(PAGES, answers, strict=False):
+        inputs = processor(images=decode(row["image"]), return_tensors="pt")
+        tokens = plain.generate(
+            **inputs,
+            max_new_tokens=6,
+            do_sample=False,
+            tokenizer=processor.tokenizer,
+            stop_strings="<|im_end|>",
+        )
+        new = tokens[0, inputs.input_ids.shape[1] :]
+        text = processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+        assert answer["text"] == text != ""
 
 
 def test_a_prompt_starts_what_donut_writes_and_is_not_part_of_it(tiny: Build) -> None:

@@ -25,6 +25,9 @@ from actors.stage import Batching, Device, Item, Model, Pass, Row
 PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:"}
 """What a model was trained to be asked, by model_type; from their model cards."""
 
+STOPS = {"got_ocr2": "<|im_end|>"}
+"""What ends a model's answer where its generation_config.json does not say so, by model_type."""
+
 PROMPT = "Read all the text in this image. Answer with the text alone."
 """For models that can be asked anything."""
 
@@ -50,8 +53,7 @@ class Writer:
     def __init__(self, model: Any, tokenizer: Any, max_new_tokens: int) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._max_new_tokens = max_new_tokens
-        ends = model.generation_config.eos_token_id
-        self._ends = torch.tensor(ends if isinstance(ends, list) else [ends or -1])
+        self._ends = _ends(model, tokenizer)
 
     def write(self, start: int, **inputs: Any) -> list[Read]:
         """Return text and score of each image; `start` tokens of the output are the prompt's."""
@@ -62,6 +64,7 @@ class Writer:
                 max_new_tokens=self._max_new_tokens,
                 do_sample=False,
                 num_beams=1,
+                eos_token_id=self._ends or None,
                 logits_processor=LogitsProcessorList([chances]),
             )
         new = tokens[:, start:].cpu()
@@ -72,7 +75,7 @@ class Writer:
 
     def _score(self, tokens: torch.Tensor, chances: torch.Tensor) -> float:
         """The mean chance of the tokens up to the end mark; what follows it is padding."""
-        ends = torch.isin(tokens, self._ends).nonzero()
+        ends = torch.isin(tokens, torch.tensor(self._ends, dtype=torch.long)).nonzero()
         count = int(ends[0]) + 1 if len(ends) else len(tokens)
         return float(chances[:count].mean())
 
@@ -227,6 +230,14 @@ class ChatPages(Model):
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Answer with lines that have no place."""
         return unplaced_columns(outputs[0])
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer."""
+    told = model.generation_config.eos_token_id
+    ends = list(told) if isinstance(told, list) else [told] if told is not None else []
+    stop = STOPS.get(model.config.model_type)
+    return [*ends, tokenizer.convert_tokens_to_ids(stop)] if stop else ends
 
 
 def _loaded(kind: Any, folder: Path, device: Device) -> Any:

@@ -139,6 +139,23 @@ def donut(folder: Path) -> Path:
     return _writer(folder, encoder, processor)
 
 
+def got(folder: Path) -> Path:
+    """A chat model that reads pages: 256 image tokens, one layer each of sight and speech."""
+    tokenizer = byte_tokenizer(hf.RobertaTokenizer)
+    marks = ["<|im_start|>", "<|im_end|>", "<img>", "</img>", "<imgpad>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    vision = {**VIT_SIZE, "num_hidden_layers": 1, "mlp_dim": 64, "output_channels": 16}
+    words = {**VIT_SIZE, "num_hidden_layers": 1, "num_key_value_heads": 2}
+    config = hf.GotOcr2Config(
+        vision_config={**vision, "image_size": 256, "patch_size": 4, "global_attn_indexes": [0]},
+        text_config={"model_type": "qwen2", "vocab_size": len(tokenizer), **words},
+        image_token_index=tokenizer.convert_tokens_to_ids("<imgpad>"),
+    )
+    pictures = hf.GotOcr2ImageProcessorPil(size={"height": 256, "width": 256})
+    hf.GotOcr2Processor(pictures, tokenizer).save_pretrained(folder)
+    return save(folder, hf.GotOcr2ForConditionalGeneration(config), tokenizer)
+
+
 def _norms(model: Any) -> Any:
     """Give batch norms statistics of their own, so that folding them in is put to the test."""
     generator = torch.Generator().manual_seed(1)
