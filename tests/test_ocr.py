@@ -18,6 +18,7 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
     VisionEncoderDecoderModel,
+    pipeline,
 )
 
 from actors.errors import RowRejected, StageFailed
@@ -158,6 +159,22 @@ def test_a_chat_model_reads_pages_as_the_plain_model_does(tiny: Build) -> None:
         new = tokens[0, inputs.input_ids.shape[1] :]
         text = processor.tokenizer.decode(new, skip_special_tokens=True).strip()
         assert answer["text"] == text != ""
+
+
+def test_a_model_with_a_chat_template_is_asked_as_the_pipeline_asks_it(tiny: Build) -> None:
+    files = tiny(reading.idefics)
+    plain = pipeline("image-text-to-text", str(files.folder))
+    answers = Worker(Ocr(max_new_tokens=6, prompt="read it ."), files).answer(PAGES[:2])
+    for row, answer in zip(PAGES, answers, strict=False):
+        picture = {"type": "image", "image": decode(row["image"])}
+        content = [picture, {"type": "text", "text": "read it ."}]
+        [out] = plain(
+            text=[{"role": "user", "content": content}],
+            max_new_tokens=6,
+            do_sample=False,
+            return_full_text=False,
+        )
+        assert answer["text"] == out["generated_text"].strip() != ""
 
 
 def test_a_prompt_starts_what_donut_writes_and_is_not_part_of_it(tiny: Build) -> None:

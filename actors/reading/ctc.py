@@ -39,7 +39,7 @@ class CtcReader(Pass):
         model = AutoModelForTextRecognition.from_pretrained(folder, dtype=dtype)
         self._model = faster(model.eval()).to(device.name)
         self._normalise = Normalise(preprocessor(folder), (0.5,) * 3, (0.5,) * 3, device)
-        self._vocabulary = _vocabulary(folder)
+        self._vocabulary = _vocabulary(folder, model.config.head_out_channels)
         # CPU-s a line, one core: 0.050 alone, 0.045 by four, 0.058 by eight (out of its cache).
         rows = 4 if device.name == "cpu" else 64
         self.batching = Batching("shape", rows=rows, budget=rows * MAX_WIDTH)
@@ -92,8 +92,8 @@ def _collapse(vocabulary: Sequence[str], index: Any, chance: Any) -> tuple[str, 
     return "".join(vocabulary[i] for i in index[keep]), float(chance[keep].mean())
 
 
-def _vocabulary(folder: Path) -> list[str]:
-    """Read the characters, blank first, from vocab.json or preprocessor_config.json."""
+def _vocabulary(folder: Path, size: int) -> list[str]:
+    """Read `size` characters, blank first, from vocab.json or preprocessor_config.json."""
     path = folder / "vocab.json"
     if path.exists():
         characters = json.loads(path.read_text("utf-8"))
@@ -104,5 +104,4 @@ def _vocabulary(folder: Path) -> list[str]:
             f"{folder.name} has no characters: a recogniser needs vocab.json (a list), or "
             "character_list in preprocessor_config.json"
         )
-    size = json.loads((folder / "config.json").read_text("utf-8"))["head_out_channels"]
     return list(characters) + [""] * (size - len(characters))

@@ -156,6 +156,37 @@ def got(folder: Path) -> Path:
     return save(folder, hf.GotOcr2ForConditionalGeneration(config), tokenizer)
 
 
+TEMPLATE = (
+    "{% for m in messages %}User: {% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}"
+    "{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+def idefics(folder: Path) -> Path:
+    """A chat model that is asked through a chat template and cuts pages into tiles."""
+    tokenizer = byte_tokenizer(hf.GPT2Tokenizer)
+    tokenizer.pad_token, tokenizer.model_max_length = "<pad>", 2048
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+    marks = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", *tiles]
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    longest = [{"longest_edge": side} for side in (64, 32)]
+    pictures = hf.Idefics3ImageProcessorPil(size=longest[0], max_image_size=longest[1])
+    hf.Idefics3Processor(
+        pictures, tokenizer, image_seq_len=4, chat_template=TEMPLATE
+    ).save_pretrained(folder)
+    words = {**VIT_SIZE, "num_key_value_heads": 2, "max_position_embeddings": 2048}
+    config = hf.Idefics3Config(
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_config={"image_size": 32, "patch_size": 8, **VIT_SIZE},
+        text_config={"model_type": "llama", "vocab_size": len(tokenizer), **words},
+        scale_factor=2,
+        pad_token_id=1,
+    )
+    return save(folder, hf.Idefics3ForConditionalGeneration(config), tokenizer)
+
+
 def _norms(model: Any) -> Any:
     """Give batch norms statistics of their own, so that folding them in is put to the test."""
     generator = torch.Generator().manual_seed(1)
