@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.stage import Row
-from tests.tiny import text
+from tests.tiny import reading, text
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,21 @@ TEXTS = [{"text": line} for line in text.LINES]
 NOT_TEXT: dict[str, Row] = {"null_input": {"text": None}, "wrong_type": {"text": 7}}
 EMPTY_TOO: dict[str, Row] = {**NOT_TEXT, "empty_text": {"text": " \n\t"}}
 
+PAGES = [
+    {"image": reading.png(reading.page("a page", "of text", size=size, seed=seed))}
+    for seed, size in enumerate([(160, 96), (96, 160), (160, 96), (128, 128)])
+]
+NO_PAGES: dict[str, Row] = {
+    "null_input": {"image": None},
+    "wrong_type": {"image": 7},
+    "empty_file": {"image": b""},
+    "unreadable_image": {"image": b"not a picture"},
+    "truncated_image": {"image": PAGES[0]["image"][:2000]},
+}
+
 TINY = {
     "ner": Case(text.bert_ner, TEXTS, NOT_TEXT),
+    "ocr": Case(reading.pp_ocr, PAGES, NO_PAGES),
     "summarization": Case(text.bart, TEXTS, NOT_TEXT, {"max_new_tokens": 8}),
     "text-classification": Case(text.bert_classifier, TEXTS, EMPTY_TOO),
     "text-embedding": Case(text.bert_encoder, TEXTS, EMPTY_TOO),

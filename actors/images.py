@@ -1,0 +1,129 @@
+"""From the bytes of an image file to upright RGB pixels, under a cap.
+
+Every image task decodes here, so that one bad file has the same reason code everywhere:
+
+null_input        the row has no image
+wrong_type        it is not bytes
+empty_file        no bytes
+unreadable_image  an unknown or refused format, or corrupt data
+truncated_image   the file ends before the picture does
+image_too_large   more pixels than the cap, read from the header: nothing was decoded
+image_too_small   a side is shorter than the task can use
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from actors.errors import RowRejected
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
+"""What is read. EPS and PDF are not: Pillow hands them to Ghostscript, which runs programs."""
+
+MAX_PIXELS = 64_000_000
+"""Default cap: an A4 page at 800 dpi fits; as RGB it takes 192 MB."""
+
+_BROKEN = (
+    OSError,  # includes Pillow's UnidentifiedImageError
+    ValueError,
+    SyntaxError,  # what Pillow raises for a malformed PNG
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's readers raise on damaged files."""
+
+
+def decode(
+    data: bytes | None,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = 1,
+    at_least: int | None = None,
+) -> Image.Image:
+    """Return the first frame as an upright RGB image, transparent parts on white.
+
+    `at_least` lets a JPEG be decoded at a half, quarter or eighth of its size as long as both
+    sides keep that many pixels: faster for models with a small input. Raises RowRejected with the
+    reasons above.
+    """
+    image = _open(data)
+    _check_size(image, max_pixels, min_side)
+    try:
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
+    except _BROKEN as error:
+        raise _rejected(error) from error
+
+
+def _open(data: bytes | None) -> Image.Image:
+    """Read the header only."""
+    if data is None:
+        raise RowRejected("null_input", "the row has no image")
+    if not isinstance(data, bytes):
+        raise RowRejected("wrong_type", f"the image is {type(data).__name__}, expected bytes")
+    if not data:
+        raise RowRejected("empty_file", "the image has no bytes")
+    # Pillow's own limit would warn or raise before ours, at a size that no option could change.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except _BROKEN as error:
+        raise _rejected(error) from error
+
+
+def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise RowRejected(
+            "image_too_large",
+            f"{width} x {height} pixels are more than the {max_pixels} allowed (max_pixels)",
+        )
+    if min(width, height) < min_side:
+        raise RowRejected(
+            "image_too_small", f"{width} x {height} pixels; each side needs {min_side}"
+        )
+
+
+def _rejected(error: Exception) -> RowRejected:
+    """Name the damage: cut off, or anything else."""
+    text = str(error).replace("<_io.BytesIO object at ", "<")
+    if isinstance(error, EOFError) or "truncated" in text.lower():
+        return RowRejected("truncated_image", f"the file ends too early: {text}")
+    if "cannot identify" in text:
+        text = f"not one of {', '.join(FORMATS)}"
+    return RowRejected("unreadable_image", f"cannot be decoded: {text}")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB: deep greys are scaled, alpha is laid on white."""
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        front = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale a deep grey image (height, width) to 0..255.
+
+    16-bit data keeps its full range; floats in 0..1 are that range; anything else (elevations,
+    32-bit scans) is stretched from its own minimum to its own maximum.
+    """
+    values = np.nan_to_num(grey.astype(np.float64))
+    low, high = 0.0, 65_535.0
+    if grey.dtype.kind == "f":
+        high = 1.0
+    if values.min() < low or values.max() > high:
+        low, high = float(values.min()), float(values.max())
+    return np.asarray(np.rint((values - low) * (255.0 / (high - low))), dtype=np.uint8)

@@ -1,0 +1,52 @@
+"""What the stage answers for a page: its text, and its lines in reading order."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from actors.reading.boxes import Box
+from actors.reading.order import reading_order
+from actors.stage import Row
+
+LINES = pa.list_(
+    pa.struct(
+        {
+            "text": pa.string(),
+            "score": pa.float32(),
+            "polygon": pa.list_(pa.float32()),
+            "box": pa.list_(pa.float32()),
+        }
+    )
+)
+"""score 0..1; polygon x1 y1 ... x4 y4 and box x1 y1 x2 y2 in pixels of the upright page; both null
+where the model does not say where it reads."""
+
+Read = tuple[str, float]
+"""A line's text and score."""
+
+
+def page_columns(boxes: Sequence[Box], reads: Sequence[Read], min_score: float) -> Row:
+    """Join the lines that say something: rows by line breaks, paragraphs by an empty line."""
+    pairs = zip(boxes, reads, strict=True)
+    kept = [(box, read) for box, read in pairs if read[0].strip() and read[1] >= min_score]
+    order = reading_order([box for box, _ in kept])
+    text = "\n\n".join(
+        "\n".join(" ".join(kept[i][1][0].strip() for i in row) for row in rows) for rows in order
+    )
+    lines = [_line(*kept[i]) for rows in order for row in rows for i in row]
+    return {"text": text, "lines": lines}
+
+
+def _line(box: Box, read: Read) -> Row:
+    polygon = box.polygon()
+    xs, ys = polygon[::2], polygon[1::2]
+    edges = [min(xs), min(ys), max(xs), max(ys)]
+    return {"text": read[0].strip(), "score": read[1], "polygon": polygon, "box": edges}
+
+
+def unplaced_columns(read: Read) -> Row:
+    """Answer for a model that reads a page at once: its lines have the page's score, no place."""
+    text, score = read
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    places = {"score": score, "polygon": None, "box": None}
+    return {"text": text, "lines": [{"text": line, **places} for line in lines]}
