@@ -52,6 +52,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@if test -e .venv/unfinished; then rm -rf .venv; fi
 	@mkdir -p .venv && touch .venv/unfinished
 	$(PYTHON) -m venv .venv
+	@echo "installing into .venv; a few minutes the first time"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded,dev]'
 	@rm .venv/unfinished && touch $@
 

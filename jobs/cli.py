@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -20,11 +21,26 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print usage and leave with code 2."""
-        if "invalid choice" in message:
-            word = message.split("invalid choice: '")[-1].split("'")[0]
+        before, _, after = message.partition("invalid choice: '")
+        if "VERB" in before and after:
+            word = after.partition("'")[0]
             message = f"there is no verb '{word}'{nearest(word, VERBS)}"
+        before, _, after = message.partition("unrecognized arguments: ")
+        if after.startswith("-"):
+            word = after.split()[0].partition("=")[0]
+            message = f"there is no flag {word}{nearest(word, _flags())}"
         self.print_usage(sys.stderr)
         self.exit(2, f"error: {message}\n")
+
+
+def _flags() -> list[str]:
+    """The flags of all verbs."""
+    found: list[str] = []
+    for _, describe, *_ in VERBS.values():
+        verb = argparse.ArgumentParser()
+        describe(verb)
+        found += re.findall(r"--[a-z-]+", verb.format_usage())
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,10 +155,9 @@ def _takes_shell(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number, 1 or more (got {text!r})")
+    return int(text)
 
 
 # what each verb does ------------------------------------------------------------------------

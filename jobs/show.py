@@ -24,7 +24,7 @@ def show(output: str, base: Path) -> dict[str, Any]:
     if OURS not in store.top():
         raise UsageError(
             f"{output} is no output of gristmill: it has no folder {OURS}.\n"
-            "  name the folder that stands in the pipeline file under  sink: path:"
+            f"  name the folder that stands in the pipeline file under  sink: path:{_near(store)}"
         )
     ledger = read_ledger(store)
     runs = list(records(store))
@@ -48,6 +48,15 @@ def show(output: str, base: Path) -> dict[str, Any]:
             for r in runs
         ],
     }
+
+
+def _near(store: Store) -> str:
+    """The outputs beside and below a folder that is none."""
+    if not store.is_local:
+        return ""
+    place = Path(store.path)
+    found = [p.parent for root in (place.parent, place) for p in root.glob(f"*/{OURS}")]
+    return f"\n  outputs near it: {', '.join(map(str, sorted(found)))}" if found else ""
 
 
 def _runs(owner: lock.Owner | None, run: str) -> bool:

@@ -14,25 +14,48 @@ from pipelines.spec import Pipeline
 MAX_BYTES = 1_000_000
 """A pipeline file is a page; a larger one is somebody's data, or hostile."""
 
+EXAMPLES = {
+    "name": "documents",
+    "source": "{kind: images, path: FOLDER}",
+    "stages": "[{task: ocr}]",
+    "sink": "{kind: parquet, path: NEW_FOLDER}",
+}
+"""What to type where a key of the file is missing."""
+
+EXPECTED = {
+    "tuple_type": "should be a list",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "model_attributes_type": "should be a mapping",
+    "string_type": "should be text",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "string_pattern_mismatch": "should be letters, digits and . _ - only, a letter or digit first",
+}
+"""What pydantic says in Python's words, in those of a pipeline file."""
+
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML without aliases (they can blow up a file) and without repeated keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"aliases (*name) are not allowed{self._where()}")
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1
+            raise yaml.YAMLError(f"line {line}: aliases (*name) are not allowed; write it out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [key.value for key, _ in node.value]
-        repeated = next((k for n, k in enumerate(keys) if k in keys[:n]), None)
-        if repeated is not None:
-            raise yaml.YAMLError(f"'{repeated}' stands twice, line {node.start_mark.line + 1}")
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                first = lines[key.value]
+                raise yaml.YAMLError(f"line {line}: '{key.value}' stands in line {first} already")
+            lines[str(key.value)] = line
         return super().construct_mapping(node, deep)
-
-    def _where(self) -> str:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        return f", line {event.start_mark.line + 1}"
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Pipeline:
@@ -49,34 +72,45 @@ def read(path: Path) -> Any:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes, so no pipeline file.")
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    except FileNotFoundError:
-        raise UsageError(_no_file(path)) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{path}: there is no such file{_files_in(path.parent, path)}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: this is a folder{_files_in(path, path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: not valid YAML: {error}") from None
+        raise UsageError(f"{path}: not valid YAML: {_problem(error)}") from None
 
 
 def parse(data: Any, file: str, settings: Sequence[str] = ()) -> Pipeline:
     """Check a mapping as a pipeline. Raises UsageError."""
     if not isinstance(data, dict):
+        this = {type(None): "empty", list: "a list"}.get(type(data), f"{str(data)[:40]!r}")
         raise UsageError(
             f"{file}: a pipeline file is a mapping with name, source, stages and sink; "
-            f"this is {'empty' if data is None else type(data).__name__}."
+            f"this is {this}.\n  a whole one to copy:  gristmill tasks TASK"
         )
     for setting in settings:
         _override(data, setting)
     try:
         return Pipeline.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(e, data) for e in error.errors()]
+        lines = [_explain(e, data) for e in _causes(error.errors())]
         raise UsageError("\n".join(f"{file}{line}" for line in lines)) from None
 
 
-def _no_file(path: Path) -> str:
-    here = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-    there = f"\n  pipeline files here: {', '.join(here)}" if here else ""
-    return f"{path}: there is no such file{nearest(path.name, here)}.{there}"
+def _files_in(folder: Path, asked: Path) -> str:
+    """The nearest pipeline file of a folder, and all of them, as the end of a message."""
+    here = sorted(p.name for p in folder.glob("*.y*ml")) if folder.is_dir() else []
+    there = f"\n  pipeline files in {folder}: {', '.join(here)}" if here else ""
+    return f"{nearest(asked.name, here)}.{there}"
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong in YAML, and in which line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _override(data: Any, setting: str) -> None:
@@ -84,20 +118,44 @@ def _override(data: Any, setting: str) -> None:
     place, equals, text = setting.partition("=")
     keys = place.strip().split(".")
     if not equals or not all(keys):
-        raise UsageError(f"--set {setting}: expected a.b.c=value, as in stages.0.options.top_k=3")
+        raise UsageError(
+            f"--set {setting}: this is no PLACE=VALUE\n"
+            "  write, for example:  --set stages.0.options.top_k=3"
+        )
     try:
         value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-        for key in keys[:-1]:
-            data = data[int(key)] if isinstance(data, list) else data.setdefault(key, {})
-        last: Any = int(keys[-1]) if isinstance(data, list) else keys[-1]
-        data[last] = value
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
-        raise UsageError(f"--set {setting}: there is no such place in the pipeline file.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"--set {setting}: the value is not YAML: {_problem(error)}") from None
+    for number, key in enumerate(keys[:-1]):
+        data = _inside(data, key, setting, ".".join(keys[:number]))
+    _inside(data, keys[-1], setting, ".".join(keys[:-1]))
+    data[int(keys[-1]) if isinstance(data, list) else keys[-1]] = value
+
+
+def _inside(data: Any, key: str, setting: str, place: str) -> Any:
+    """What stands under a key; a mapping's missing key is made. Raises UsageError."""
+    if isinstance(data, dict):
+        return data.setdefault(key, {})
+    if not isinstance(data, list):
+        raise UsageError(f"--set {setting}: '{place}' is {data!r}, so nothing stands below it.")
+    if not key.isdecimal() or int(key) >= len(data):
+        raise UsageError(
+            f"--set {setting}: '{place}' has no entry {key}; it has {len(data)}, counted from 0."
+        )
+    return data[int(key)]
+
+
+def _causes(errors: Sequence[Any]) -> list[Any]:
+    """Leave out what only follows: a list of which every entry is wrong is not empty."""
+    deep = {e["loc"][:1] for e in errors if len(e["loc"]) > 1}
+    return [e for e in errors if e["type"] != "too_short" or e["loc"] not in deep]
 
 
 def _explain(error: Any, data: Any) -> str:
     """One line for one pydantic error: place, what was expected, the nearest right word."""
-    place = [p for p in error["loc"] if not _is_tag(p)]
+    place = [p for n, p in enumerate(error["loc"]) if not _is_tag(n, error["loc"])]
+    if place[-1:] and isinstance(place[-1], int) and place[0] == "stages":
+        return f"{_where([*place, ''], data)} {expected(error)}.\n  such as:  - task: ocr"
     where = _where(place, data)
     key = str(place[-1]) if place else ""
     if error["type"] == "extra_forbidden":
@@ -105,17 +163,29 @@ def _explain(error: Any, data: Any) -> str:
         return f"{where}: unknown key '{key}'{nearest(key, known)}." + (
             f"\n  keys here: {', '.join(known)}" if known else ""
         )
-    if error["type"] == "missing":
-        return f"{where}: '{key}' is missing."
+    if error["type"] in ("missing", "too_short"):
+        said = "missing" if error["type"] == "missing" else "empty"
+        example = f"\n  add:  {key}: {EXAMPLES[key]}" if where == "" and key in EXAMPLES else ""
+        return f"{where}: '{key}' is {said}.{example}"
     if error["type"] == "source_kind":
         return f", source: {error['msg']}."
-    got = f" (got {error['input']!r})" if isinstance(error["input"], (str, int, float)) else ""
-    return f"{where}: '{key}': {error['msg'].removeprefix('Value error, ')}{got}."
+    return f"{where}: '{key}' {expected(error)}."
 
 
-def _is_tag(part: Any) -> bool:
-    """Whether a part of pydantic's location names the member of a union, not a key."""
-    return part in KINDS
+def expected(error: Any) -> str:
+    """What a pydantic error says should stand in a place, and what does: the end of a sentence."""
+    said = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    given, near = error["input"], ""
+    if error["type"] == "literal_error":
+        words = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        near = nearest(str(given), words)
+    instead = f", not {given!r}" if given is None or isinstance(given, (str, int, float)) else ""
+    return f"{EXPECTED.get(error['type'], said)}{instead}{near}"
+
+
+def _is_tag(number: int, place: Sequence[Any]) -> bool:
+    """Whether a part of pydantic's location names the kind of source, not a key."""
+    return number == 1 and place[0] == "source" and place[1] in KINDS
 
 
 def _where(place: Sequence[Any], data: Any) -> str:
@@ -147,7 +217,7 @@ def _known_keys(place: Sequence[Any], error: Any, data: Any) -> list[str]:
 
 
 def _source_keys(data: Mapping[str, Any]) -> list[str]:
-    union = get_args(get_args(AnySource)[0])[0]
+    union = get_args(AnySource)[0]
     kind = data["source"].get("kind")
     models = [m for m in get_args(union) if m.model_fields["kind"].default == kind]
     return list(models[0].model_fields) if models else []

@@ -15,6 +15,7 @@ from actors.errors import UsageError, nearest
 from actors.models.reference import ModelRef, config_of, resolve
 from actors.stage import Device, Stage
 from actors.worker import Limits
+from pipelines.file import expected
 from pipelines.parts import KEYS, REJECT
 from pipelines.spec import Pipeline, Pool, Resources, StageSpec
 from pipelines.types import fits
@@ -178,7 +179,7 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
             f"  options of {spec.task}: {', '.join(known) or 'none'}"
         )
-    return f"{where}, options: '{name}': {error['msg']} (got {error['input']!r})."
+    return f"{where}, options: '{name}' {expected(error)}."
 
 
 def _models(
@@ -261,9 +262,9 @@ def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, ta
 def _check_input(
     where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
 ) -> None:
+    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+    meant = near[-1] if near else "COLUMN"
     if column not in flowing.made:
-        near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
-        meant = near[-1] if near else "COLUMN"
         raise UsageError(
             f"{where} reads column '{column}', which nothing before it makes"
             f"{nearest(column, flowing.made)}.\n"
@@ -275,7 +276,7 @@ def _check_input(
         raise UsageError(
             f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
             f"  columns here: {flowing.list()}\n"
-            f"  to read another column, add to the stage:  input: {{{name}: COLUMN}}"
+            f"  to read another column, add to the stage:  input: {{{name}: {meant}}}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.sources import AnySource
 
@@ -20,6 +20,12 @@ class Pool(Spec):
 
     min: int = Field(1, ge=1, description="actors at least")
     max: int | None = Field(None, ge=1, description="actors at most")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Pool":
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"has min {self.min}, more than max {self.max}")
+        return self
 
 
 class Resources(Spec):
