@@ -1,8 +1,8 @@
 """The catalogue: every task, found by looking at the files. Listing them imports none.
 
 A task is a file `actors/<family>/<task>.py` with one public class derived from Stage; its name is
-the file's, with hyphens. Files without such a class are helpers.
-A stage of one's own is named `module:Class`.
+the file's, with hyphens. Files without such a class are no
+tasks. A stage of one's own is named `module:Class`.
 """
 
 import ast

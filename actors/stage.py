@@ -146,6 +146,20 @@ class Stage(BaseModel):
         """Say why a transformers config.json (as a mapping) cannot do this task, or None."""
         return None
 
+    def model_options(
+        self, config: Mapping[str, Any] | None
+    ) -> list[tuple[str, Mapping[str, Any]]]:
+        """The options that name further models, each with its defaults per profile.
+
+        `config` is the main model's config.json: override this where it decides what is needed.
+        """
+        fields = type(self).model_fields
+        return [
+            (name, f.json_schema_extra)
+            for name, f in fields.items()
+            if isinstance(f.json_schema_extra, dict) and "hub" in f.json_schema_extra
+        ]
+
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model. The only place that imports torch."""
         raise NotImplementedError

@@ -1,0 +1,188 @@
+"""Deals units out: how large, how many at once, and what came of them."""
+
+import copy
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from actors.errors import SourceFailed, UsageError
+from actors.worker import Report
+from pipelines.flow import Committed, Ticket
+from pipelines.sources import AnySource
+from pipelines.units import Cutter, Extent, Interval, Piece, SourceFile, pieces
+
+UNIT_SECONDS = 30.0
+"""Work in a unit at its slowest stage: what a crash may cost, and far more than a unit's overhead
+of about 0.1 s."""
+
+UNIT_BYTES = 64 * 2**20
+"""Most source bytes in a unit: some units are in flight for each actor, so this bounds memory."""
+
+FIRST_ROWS = 4
+"""Rows of the first units, before anything is measured: 20 s of pages to read on one CPU."""
+
+GROWTH = 16
+"""How much larger a unit may be than any before it, so that one lucky measure costs little."""
+
+OPENED_AHEAD = 16
+"""Source files opened at once: hides the latency of object stores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done: files with the rows that are answered already, and retries."""
+
+    files: tuple[SourceFile, ...]
+    answered: Mapping[str, list[Interval]] = field(default_factory=dict)
+    retries: tuple[Ticket, ...] = ()
+
+
+@dataclass(slots=True)
+class StepStatus:
+    """One step so far: `seconds` is the sum over its actors."""
+
+    rows: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    report: Report = field(default_factory=Report)
+
+
+@dataclass(slots=True)
+class Status:
+    """A run so far. `bytes` of `total_bytes` source bytes are dealt out and committed."""
+
+    units: int = 0
+    rows: int = 0
+    rejected: int = 0
+    bytes: int = 0
+    total_bytes: int = 0
+    steps: dict[str, StepStatus] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+class Dispatcher:
+    """Hands out tickets; blocks while enough units are under way. Thread-safe.
+
+    `columns` are what the run reads of the source; files without them are left out.
+    `pools` is the number of actors per step label; `seconds_per_row` what is known of each step's
+    speed from earlier runs; `limit` the most rows to hand out.
+    """
+
+    def __init__(
+        self,
+        source: AnySource,
+        columns: pa.Schema,
+        work: Work,
+        pools: Mapping[str, int],
+        seconds_per_row: Mapping[str, float],
+        limit: int | None = None,
+    ) -> None:
+        self._columns = columns
+        self._room = threading.Condition()
+        self._pools = pools
+        self._speed = dict(seconds_per_row)
+        self._left = limit
+        self._largest = 0
+        self._dealt: dict[int, Ticket | None] = {}
+        self._under_way: dict[str, int] = {}
+        # One unit in each actor, one waiting before it, and two being read or committed.
+        self._window = 2 * sum(pools.values()) + 2
+        self._status = Status(total_bytes=_left_bytes(work))
+        self._status.steps = {label: StepStatus() for label in pools}
+        self._retries = deque(work.retries)
+        self._cutter = Cutter(self._pieces(source, work), UNIT_BYTES)
+
+    def deal(self, number: int) -> Ticket | None:
+        """The ticket of that number, the same each time; None when all is dealt out."""
+        with self._room:
+            if number not in self._dealt:
+                self._room.wait_for(lambda: len(self._under_way) < self._window)
+                self._dealt[number] = self._next()
+            return self._dealt[number]
+
+    def step_done(self, label: str, report: Report) -> None:
+        """A unit went through a step."""
+        with self._room:
+            step = self._status.steps[label]
+            step.rows += report.rows
+            step.rejected += report.rejected
+            step.seconds += report.wall
+            step.report.add(report)
+            if step.rows:
+                self._speed[label] = step.report.wall / step.rows
+
+    def committed(self, done: Committed) -> None:
+        """A unit is in place; committing it twice counts once."""
+        with self._room:
+            weight = self._under_way.pop(done.part, None)
+            self._status.left_out.update(done.left_out)
+            if weight is not None:
+                self._status.units += 1
+                self._status.rows += done.rows
+                self._status.rejected += done.rejected
+                self._status.bytes += weight
+            self._room.notify_all()
+
+    def status(self) -> Status:
+        """How far the run is."""
+        with self._room:
+            return copy.deepcopy(self._status)
+
+    def _next(self) -> Ticket | None:
+        ticket = self._retries.popleft() if self._retries else self._cut()
+        if ticket is not None:
+            self._under_way[ticket.part] = ticket.unit.bytes
+        return ticket
+
+    def _cut(self) -> Ticket | None:
+        rows = self._unit_rows()
+        if self._left is not None:
+            rows = min(rows, self._left)
+            if rows <= 0:
+                return None
+        unit = self._cutter.next(rows)
+        if unit is None:
+            return None
+        self._largest = max(self._largest, unit.rows)
+        if self._left is not None:
+            self._left -= unit.rows
+        return Ticket(unit, unit.id)
+
+    def _unit_rows(self) -> int:
+        """Rows that take the slowest step's pool about UNIT_SECONDS per actor."""
+        most = max(FIRST_ROWS, self._largest * GROWTH)
+        slowest = max(self._speed.values(), default=0.0)
+        if not slowest:
+            return FIRST_ROWS
+        known = len(self._speed) == len(self._pools) and not self._largest
+        return max(1, min(int(UNIT_SECONDS / slowest), most if not known else 2**31))
+
+    def _pieces(self, source: AnySource, work: Work) -> Iterator[Piece]:
+        for extent in self._extents(source, work.files):
+            yield from pieces(extent, work.answered.get(extent.file.name, ()))
+
+    def _extents(self, source: AnySource, files: Iterable[SourceFile]) -> Iterator[Extent]:
+        """Open files a little ahead, in order; note those that cannot be opened."""
+        waiting: deque[tuple[SourceFile, Future[Extent]]] = deque()
+        with ThreadPoolExecutor(OPENED_AHEAD) as pool:
+            for file in files:
+                waiting.append((file, pool.submit(source.extent, file, self._columns)))
+                if len(waiting) > OPENED_AHEAD:
+                    yield from self._opened(*waiting.popleft())
+            while waiting:
+                yield from self._opened(*waiting.popleft())
+
+    def _opened(self, file: SourceFile, opening: Future[Extent]) -> Iterator[Extent]:
+        try:
+            yield opening.result()
+        except (SourceFailed, UsageError) as error:
+            self._status.left_out[file.name] = str(error)
+
+
+def _left_bytes(work: Work) -> int:
+    """Source bytes that are not answered, counting a file begun as whole."""
+    return sum(f.size for f in work.files) + sum(t.unit.bytes for t in work.retries)

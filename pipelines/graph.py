@@ -1,0 +1,300 @@
+"""The one place where a checked plan becomes a Ray Data graph.
+
+    deal -> read -> stage 1 -> ... -> stage n -> commit
+
+One row of Ray's is one unit, so that no block is ever merged or re-cut. `deal` is one generator
+task that waits for room, which bounds what is in flight; `read` has CPUs of its own, because Ray
+would otherwise fuse it into the first stage's actors, where reading would wait for the model.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+
+from actors.errors import GristmillError, RunFailed, UsageError
+from pipelines import flow
+from pipelines.dispatch import Dispatcher, Status, Work
+from pipelines.plan import Plan, Step
+from pipelines.store import Store
+
+READ_CPUS = 0.1
+"""CPUs of a read task: it mostly waits for a disk or a network; and unlike a stage's, see above."""
+
+COMMIT_CPUS = 0.05
+"""CPUs of a commit: it compresses some megabytes and waits for a disk."""
+
+READERS, COMMITTERS = 2, 2
+"""Reads and commits at once; each holds one unit in memory."""
+
+SIDE_CPUS = READERS * READ_CPUS + COMMITTERS * COMMIT_CPUS
+"""CPUs that all reading and committing takes."""
+
+UNIT_TRIES = 8
+"""Times that a unit may end its actor, beyond what the supervisor catches, before the run fails."""
+
+STATUS_SECONDS = 0.5
+"""How often the driver asks how far the run is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many actors a step gets, and the CPUs and GPUs of each."""
+
+    least: int
+    most: int
+    cpus: float
+    gpus: float
+
+
+def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> dict[str, Size]:
+    """Share the machine's CPUs out to the steps' pools.
+
+    Steps of known `speed` (seconds a row) get actors in proportion; others equally. With fewer
+    CPUs than steps, actors share CPUs. Raises UsageError when it cannot be scheduled.
+    """
+    _check_fits(plan, cpus, gpus)
+    free = cpus - SIDE_CPUS
+    fixed = {s.label: s.resources.cpus for s in plan.steps if s.resources.cpus is not None}
+    open_steps = [s for s in plan.steps if s.label not in fixed]
+    spent = sum(each * (_wanted(plan, label) or 1) for label, each in fixed.items())
+    each = min(1.0, max(free - spent, 0.0) / max(len(open_steps), 1)) or free / len(plan.steps)
+    known = all(s.label in speed for s in open_steps)
+    weights = {s.label: speed[s.label] if known else 1.0 for s in open_steps}
+    total = sum(weights.values()) or 1.0
+    result = {}
+    for step in plan.steps:
+        cpu = fixed.get(step.label) or each
+        share = int((free - spent) * weights.get(step.label, 0.0) / total) if each == 1.0 else 1
+        result[step.label] = _size(step, share, round(cpu, 3), gpus)
+    return result
+
+
+def _size(step: Step, share: int, cpu: float, gpus: float) -> Size:
+    if step.resources.gpus:
+        share = int(gpus / step.resources.gpus)
+    most = step.pool.max or max(step.pool.min, share, 1)
+    least = min(max(step.pool.min, most if step.pool.max is None else step.pool.min), most)
+    return Size(least, most, cpu, step.resources.gpus)
+
+
+def _wanted(plan: Plan, label: str) -> int:
+    return next(s.pool.max or s.pool.min for s in plan.steps if s.label == label)
+
+
+def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
+    """Refuse a plan whose smallest pools do not fit, instead of waiting for ever."""
+    need_cpus = SIDE_CPUS + sum((s.resources.cpus or 0) * s.pool.min for s in plan.steps)
+    need_gpus = sum(s.resources.gpus * s.pool.min for s in plan.steps)
+    for what, need, have in (("cpus", need_cpus, cpus), ("gpus", need_gpus, gpus)):
+        if need > have:
+            wants = ", ".join(
+                f"{s.label} {getattr(s.resources, what):g} x {s.pool.min}"
+                for s in plan.steps
+                if getattr(s.resources, what)
+            )
+            raise UsageError(
+                f"this plan needs {need:g} {what}, and there are {have:g}.\n"
+                f"  asked for: {wants}"
+                + (f"; reading and writing {SIDE_CPUS:g}" if what == "cpus" else "")
+                + f"\n  lower  resources: {{{what}: ...}}  or  pool: {{min: ...}},"
+                " or run it on a larger machine or cluster"
+            )
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    run_id: str,
+    work: Work,
+    pools: Mapping[str, Size],
+    speed: Mapping[str, float],
+    limit: int | None,
+    watch: Callable[[Status], None],
+) -> Status:
+    """Answer the work and commit it, unit by unit, on the connected Ray.
+
+    `watch` hears of the progress. Raises RunFailed and its kinds; what is committed stays.
+    """
+    dispatcher = _RemoteDispatcher.options(num_cpus=0, max_concurrency=8).remote(
+        plan.pipeline.source,
+        plan.read,
+        work,
+        {label: size.most for label, size in pools.items()},
+        speed,
+        limit,
+    )
+    with _settings(), _watching(dispatcher, watch):
+        dataset = _graph(ray.put(plan), store, run_id, plan, pools, dispatcher)
+        try:
+            for _ in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                pass
+        except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
+            raise _ours(error) from error
+    status: Status = ray.get(dispatcher.status.remote())
+    watch(status)
+    return status
+
+
+_RemoteDispatcher = ray.remote(Dispatcher)
+
+
+def _graph(
+    plan_ref: Any, store: Store, run_id: str, plan: Plan, pools: Mapping[str, Size], dispatcher: Any
+) -> Any:
+    """Build the lazy data set; every argument that Ray gets stands here."""
+    dataset = ray.data.from_arrow(pa.table({"lane": [0]}))
+    dataset = dataset.map_batches(
+        _deal,
+        fn_args=(dispatcher,),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=0,
+    )
+    dataset = dataset.map_batches(
+        _read,
+        fn_args=(plan_ref,),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=READ_CPUS,
+        compute=TaskPoolStrategy(size=READERS),
+    )
+    for number, step in enumerate(plan.steps):
+        size = pools[step.label]
+        dataset = dataset.map_batches(
+            StepActor,
+            fn_constructor_args=(plan_ref, number, dispatcher),
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            num_cpus=size.cpus,
+            num_gpus=size.gpus,
+            compute=ActorPoolStrategy(
+                min_size=size.least, max_size=size.most, initial_size=size.most
+            ),
+            max_restarts=-1,
+            max_task_retries=UNIT_TRIES,
+        )
+    return dataset.map_batches(
+        _commit,
+        fn_args=(plan_ref, store, run_id, dispatcher),
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        num_cpus=COMMIT_CPUS,
+        compute=TaskPoolStrategy(size=COMMITTERS),
+    )
+
+
+def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
+    """Yield one ticket after the other; a retried task yields the same ones again."""
+    number = 0
+    while (ticket := ray.get(dispatcher.deal.remote(number))) is not None:
+        yield _block(flow.UnitRows(ticket, pa.table({})))
+        number += 1
+
+
+def _read(batch: pa.Table, plan_ref: Any) -> Iterator[pa.Table]:
+    plan = ray.get(plan_ref)
+    for unit in _units(batch):
+        yield _block(flow.read(plan, unit.ticket))
+
+
+class StepActor:
+    """One actor of one step's pool."""
+
+    def __init__(self, plan_ref: Any, number: int, dispatcher: Any) -> None:
+        self._worker = flow.StepWorker(ray.get(plan_ref), number)
+        self._dispatcher = dispatcher
+        self._worker.start()
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Answer each unit of a block; a block is one unit."""
+        for unit in _units(batch):
+            answered = self._worker.answer(unit)
+            label = self._worker.step.label
+            self._dispatcher.step_done.remote(label, answered.took[label].report)
+            yield _block(answered)
+
+
+def _commit(batch: pa.Table, plan_ref: Any, store: Store, run_id: str, dispatcher: Any) -> pa.Table:
+    plan = ray.get(plan_ref)
+    for unit in _units(batch):
+        done = flow.commit_unit(plan, store, run_id, unit)
+        ray.get(dispatcher.committed.remote(done))
+    return pa.table({"units": [batch.num_rows]})
+
+
+def _block(unit: flow.UnitRows) -> pa.Table:
+    """A unit as a block of one row."""
+    row = unit.dumps()
+    return pa.table(
+        {"head": pa.array([row["head"]]), "rows": pa.array([row["rows"]], pa.large_binary())}
+    )
+
+
+def _units(batch: pa.Table) -> Iterator[flow.UnitRows]:
+    for head, rows in zip(batch["head"], batch["rows"], strict=True):
+        yield flow.UnitRows.loads(head.as_py(), rows.as_buffer())
+
+
+@contextlib.contextmanager
+def _settings() -> Iterator[None]:
+    """Ray Data's settings for our graph, put back afterwards."""
+    context = DataContext.get_current()
+    ours = {
+        # Smaller than any block: each unit is passed on as soon as it is there, alone.
+        "target_max_block_size": 1,
+        "enable_progress_bars": False,
+        "print_on_execution_start": False,
+        # A model may take minutes to load, and the plan has been checked to fit.
+        "wait_for_min_actors_s": 1800,
+    }
+    before = {name: getattr(context, name) for name in ours}
+    level = logging.getLogger("ray.data").level
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    for name, value in ours.items():
+        setattr(context, name, value)
+    try:
+        yield
+    finally:
+        logging.getLogger("ray.data").setLevel(level)
+        for name, value in before.items():
+            setattr(context, name, value)
+
+
+@contextlib.contextmanager
+def _watching(dispatcher: Any, watch: Callable[[Status], None]) -> Iterator[None]:
+    """Tell `watch` how far the run is, from a thread, until the block ends."""
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(STATUS_SECONDS):
+            with contextlib.suppress(ray.exceptions.RayError):
+                watch(ray.get(dispatcher.status.remote(), timeout=30))
+
+    thread = threading.Thread(target=look, daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _ours(error: BaseException) -> GristmillError:
+    """The error of ours that Ray wrapped, or RunFailed with Ray's words."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, GristmillError):
+            return seen
+        cause = getattr(seen, "cause", None)
+        seen = cause if isinstance(cause, BaseException) else seen.__cause__
+    last = str(error).strip().splitlines()[-1:]
+    return RunFailed(f"Ray ended the run: {type(error).__name__}: {''.join(last)}")

@@ -1,0 +1,165 @@
+"""What an output already answers, read from the footers of its parts: there is no other record."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.parts import Answers, Footer, place, read_footer
+from pipelines.store import DATA, REJECTS, Store
+from pipelines.units import Interval, SourceFile
+
+READERS = 16
+"""Footers read at once: hides the latency of object stores, harmless on a disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The rejected rows of one unit: (file, row) -> how often it was tried."""
+
+    footer: Footer
+    attempts: dict[tuple[str, int], int]
+
+
+class Ledger:
+    """All footers of an output, by unit, each unit's generations in order."""
+
+    def __init__(self, footers: Iterable[Footer]) -> None:
+        self.units: dict[str, list[Footer]] = defaultdict(list)
+        for footer in sorted(footers, key=lambda f: f.generation):
+            self.units[footer.unit].append(footer)
+        self._answered: dict[str, list[tuple[str, Interval, int]]] = defaultdict(list)
+        for unit in self.units.values():
+            for a in unit[0].answers:
+                self._answered[a.file].append((a.version, (a.start, a.stop), a.of))
+
+    def answered(self, file: SourceFile) -> list[Interval]:
+        """Rows of this version of the file that are answered."""
+        return [rows for version, rows, _ in self._answered[file.name] if version == file.version]
+
+    def rows_of(self, file: SourceFile) -> int | None:
+        """How many rows this version of the file has, if any part says so."""
+        found = [
+            of for version, _, of in self._answered.get(file.name, []) if version == file.version
+        ]
+        return found[0] if found else None
+
+    def is_finished(self, file: SourceFile) -> bool:
+        """Whether every row of this version is answered, told without opening the file."""
+        of = self.rows_of(file)
+        return of is not None and of == sum(stop - start for start, stop in self.answered(file))
+
+    def has_changed(self, file: SourceFile) -> bool:
+        """Whether another version of the file was answered."""
+        return any(version != file.version for version, _, _ in self._answered.get(file.name, []))
+
+    @property
+    def rows(self) -> int:
+        """Rows in data."""
+        return sum(footer.rows for unit in self.units.values() for footer in unit)
+
+    @property
+    def rejected(self) -> int:
+        """Rows in rejects that count."""
+        return sum(unit[-1].rejected for unit in self.units.values())
+
+    @property
+    def fingerprints(self) -> set[str]:
+        """The fingerprints that the parts were made under."""
+        return {footer.fingerprint for unit in self.units.values() for footer in unit}
+
+
+def read_ledger(store: Store) -> Ledger:
+    """Read every part's footer. Raises SinkFailed for a damaged part."""
+    names = [n for n in store.names(DATA) if n.endswith(".parquet")]
+    with ThreadPoolExecutor(READERS) as pool:
+        footers = pool.map(lambda name: read_footer(store, DATA, name), names)
+        return Ledger(footer for footer in footers if footer is not None)
+
+
+def recover(store: Store) -> Ledger:
+    """Remove what an interrupted run left behind, and return what counts. Hold the lock."""
+    store.clear_aside()
+    ledger = read_ledger(store)
+    for footer in list(_uncommitted(store, ledger)):
+        store.delete(f"{DATA}/{footer.name}")
+    ledger = read_ledger(store)
+    counting = {u[-1].name for u in ledger.units.values() if u[-1].rejected}
+    for name in store.names(REJECTS):
+        if name not in counting:
+            store.delete(f"{REJECTS}/{name}")
+    return ledger
+
+
+def _uncommitted(store: Store, ledger: Ledger) -> Iterator[Footer]:
+    """Parts that do not count: a retry without its unit, a unit without its rejects, a twin."""
+    rejects = set(store.names(REJECTS))
+    taken: dict[tuple[str, str], list[Interval]] = defaultdict(list)
+    for unit in sorted(ledger.units):
+        parts = ledger.units[unit]
+        orphaned = parts[0].generation != 0
+        incomplete = parts[-1].rejected and parts[-1].name not in rejects
+        places = [((a.file, a.version), (a.start, a.stop)) for a in parts[0].answers]
+        twin = any(_overlaps(rows, taken[key]) for key, rows in places)
+        if orphaned or incomplete or twin:
+            yield from parts
+            continue
+        for key, rows in places:
+            taken[key].append(rows)
+
+
+def _overlaps(rows: Interval, others: list[Interval]) -> bool:
+    return any(rows[0] < stop and start < rows[1] for start, stop in others)
+
+
+def rejected_rows(store: Store, ledger: Ledger) -> Iterator[Rejected]:
+    """The rejected rows of each unit that has any."""
+    for unit in ledger.units.values():
+        footer = unit[-1]
+        if not footer.rejected:
+            continue
+        with store.open(f"{REJECTS}/{footer.name}") as file:
+            table = pq.read_table(file, columns=["_source", "_row", "attempts"])
+        keys = zip(table["_source"].to_pylist(), table["_row"].to_pylist(), strict=True)
+        yield Rejected(footer, dict(zip(keys, table["attempts"].to_pylist(), strict=True)))
+
+
+def withdraw(store: Store, ledger: Ledger, files: set[str], run: str) -> Ledger:
+    """Take back every row of these source files. Hold the lock.
+
+    Parts that answer other files too are rewritten without these rows, in one step each.
+    """
+    for unit in ledger.units.values():
+        left = tuple(a for a in unit[0].answers if a.file not in files)
+        if len(left) == len(unit[0].answers):
+            continue
+        for footer in unit if not left else reversed(unit):
+            if not left:
+                store.delete(f"{DATA}/{footer.name}")
+                store.delete(f"{REJECTS}/{footer.name}")
+            else:
+                _rewrite(store, footer, left, files, run)
+    return read_ledger(store)
+
+
+def _rewrite(
+    store: Store, footer: Footer, left: tuple[Answers, ...], files: set[str], run: str
+) -> None:
+    data = _without(store, f"{DATA}/{footer.name}", files)
+    has_rejects = footer.rejected and footer.name in store.names(REJECTS)
+    rejects = _without(store, f"{REJECTS}/{footer.name}", files) if has_rejects else pa.table({})
+    answers = left if footer.generation == 0 else ()
+    changed = replace(
+        footer, rows=data.num_rows, rejected=rejects.num_rows, answers=answers, run=run
+    )
+    place(store, data, rejects, changed)
+
+
+def _without(store: Store, name: str, files: set[str]) -> pa.Table:
+    with store.open(name) as file:
+        table = pq.read_table(file)
+    return table.filter(pc.invert(pc.is_in(table["_source"], pa.array(sorted(files)))))

@@ -1,0 +1,131 @@
+"""One run at a time on one output: a lock with a heartbeat, and a fence for late commits."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import psutil
+
+from actors.errors import LockLost, UsageError
+from pipelines.store import OURS, Store
+
+NAME = f"{OURS}/lock.json"
+
+BEAT_SECONDS = 5.0
+"""How often the owner says that it lives."""
+
+LEASE_SECONDS = 60.0
+"""Silence after which an owner on another machine counts as dead: twelve missed beats, so that a
+busy or briefly stopped one keeps its lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds the lock: a run, its process and when it was last alive (seconds, epoch)."""
+
+    run: str
+    host: str
+    pid: int
+    born: float
+    beat: float
+
+
+class Lock:
+    """The lock of one output, held by one run.
+
+    A dead owner's lock is taken over: at once if its process is gone from this machine, after
+    LEASE_SECONDS of silence otherwise. Errors: UsageError if a living run holds it, LockLost when
+    another run took it over.
+    """
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+        self._stop = threading.Event()
+        self.lost = threading.Event()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock, beating, for as long as the block runs."""
+        self._take()
+        beating = threading.Thread(target=self._beat, daemon=True, name="lock")
+        beating.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            beating.join()
+            self._release()
+
+    def _take(self) -> None:
+        with self._store.exclusive():
+            owner = read(self._store)
+            if owner is not None and is_alive(owner):
+                raise UsageError(
+                    f"another run is writing to {self._store.path}: run {owner.run}, process "
+                    f"{owner.pid} on {owner.host}.\n"
+                    f"  wait for it, or stop it; if its machine is dead, wait {LEASE_SECONDS:g} s"
+                )
+            self._write()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            with self._store.exclusive():
+                if not owned_by(self._store, self._run):
+                    self.lost.set()
+                    return
+                self._write()
+
+    def _release(self) -> None:
+        with self._store.exclusive():
+            if owned_by(self._store, self._run):
+                self._store.delete(NAME)
+
+    def _write(self) -> None:
+        process = psutil.Process()
+        owner = Owner(
+            self._run, socket.gethostname(), process.pid, process.create_time(), time.time()
+        )
+        self._store.put(NAME, json.dumps(asdict(owner)).encode())
+
+
+def read(store: Store) -> Owner | None:
+    """Who holds the lock of an output, dead or alive."""
+    content = store.read(NAME)
+    return Owner(**json.loads(content)) if content else None
+
+
+def owned_by(store: Store, run: str) -> bool:
+    """Whether the run still holds the lock."""
+    owner = read(store)
+    return owner is not None and owner.run == run
+
+
+@contextlib.contextmanager
+def fenced(store: Store, run: str) -> Iterator[None]:
+    """Commit inside this block: the lock cannot change hands meanwhile. Raises LockLost."""
+    with store.shared():
+        if not owned_by(store, run):
+            raise LockLost(
+                f"another run took over {store.path}; run {run} commits nothing more.\n"
+                "  what it committed stays, and the other run goes on from there"
+            )
+        yield
+
+
+def is_alive(owner: Owner) -> bool:
+    """Whether an owner can still commit, as far as this machine can tell."""
+    if owner.host == socket.gethostname():
+        try:
+            # Another process may have got the number since; its birth tells. Within a second,
+            # because the clock that it is read from has that resolution.
+            process = psutil.Process(owner.pid)
+            if abs(process.create_time() - owner.born) > 1 or process.status() == "zombie":
+                return False
+        except psutil.NoSuchProcess:
+            return False
+    return time.time() - owner.beat < LEASE_SECONDS

@@ -1,0 +1,315 @@
+"""From a pipeline file to a checked plan: everything that can be known without loading a model."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from actors.models.reference import ModelRef, config_of, resolve
+from pydantic import ValidationError
+
+from actors import catalog
+from actors.errors import UsageError, nearest
+from actors.stage import Device, Stage
+from actors.worker import Limits
+from pipelines.parts import KEYS, REJECT
+from pipelines.spec import Pipeline, Pool, Resources, StageSpec
+from pipelines.types import fits
+
+RESERVED = {name for name, _ in KEYS} | {REJECT}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan: what it is, what flows through it, where it runs."""
+
+    number: int
+    task: str
+    stage: Stage
+    model: ModelRef | None
+    others: Mapping[str, ModelRef]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    carry: tuple[str, ...]
+    fingerprint: str
+    device: Device
+    limits: Limits
+    row_timeout: float
+    pool: Pool
+    resources: Resources
+
+    @property
+    def label(self) -> str:
+        """How messages name it, counted from 1."""
+        return f"stage {self.number} ({self.task})"
+
+    @property
+    def writes(self) -> dict[str, pa.DataType]:
+        """Column -> type, under the pipeline's names."""
+        return {self.outputs[name]: type for name, type in self.stage.writes.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked pipeline, ready to run.
+
+    `read` are the source's columns that are needed; `columns` the schema of `data/`.
+    """
+
+    pipeline: Pipeline
+    base: Path
+    cache: Path
+    steps: tuple[Step, ...]
+    source_schema: pa.Schema
+    read: pa.Schema
+    columns: pa.Schema
+    fingerprint: str
+    description: dict[str, Any] = field(compare=False)
+
+
+@dataclass
+class _Columns:
+    """The columns that flow: name -> (type, who made it)."""
+
+    made: dict[str, tuple[pa.DataType, str]]
+
+    def list(self) -> str:
+        """ "path (source), text (ocr)"."""
+        return ", ".join(f"{name} ({by})" for name, (_, by) in self.made.items())
+
+
+def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa.Schema) -> Plan:
+    """Check a pipeline against its source's schema and the catalogue. Raises UsageError.
+
+    `file` is how messages name the pipeline file, `base` its folder, `cache` the models' folder.
+    """
+    flowing = _Columns({f.name: (f.type, "source") for f in schema})
+    drafts: list[Step] = []
+    above = ""
+    for number, spec in enumerate(pipeline.stages, 1):
+        step = _step(pipeline, spec, number, f"{file}, stage {number} ({spec.task})", base, cache)
+        step = _wire(step, spec, f"{file}, {step.label}", flowing)
+        above = _hash(above, describe(step))
+        drafts.append(replace(step, fingerprint=above))
+    keep = _keep(pipeline, file, flowing, drafts)
+    steps = tuple(
+        replace(step, carry=_needed_after(drafts[n + 1 :], keep)) for n, step in enumerate(drafts)
+    )
+    needed = _needed_after(drafts, keep)
+    columns = pa.schema([*KEYS, *((name, flowing.made[name][0]) for name in keep)])
+    description = {
+        "steps": [describe(step) for step in steps],
+        "columns": {f.name: str(f.type) for f in columns},
+    }
+    return Plan(
+        pipeline=pipeline,
+        base=base,
+        cache=cache,
+        steps=steps,
+        source_schema=schema,
+        read=pa.schema([f for f in schema if f.name in needed]),
+        columns=columns,
+        fingerprint=_hash(above, description["columns"]),
+        description=description,
+    )
+
+
+def describe(step: Step) -> dict[str, Any]:
+    """Everything about a step that can change an answer; the fingerprint is made of it."""
+    return {
+        "task": step.task,
+        "version": step.stage.version,
+        "model": step.model.name if step.model else None,
+        "revision": step.model.revision if step.model else None,
+        "other models": {name: f"{r.name} {r.revision}" for name, r in step.others.items()},
+        "options": json.loads(step.stage.model_dump_json()),
+        "precision": step.device.precision,
+        "input": dict(step.inputs),
+        "output": dict(step.outputs),
+    }
+
+
+def _step(
+    pipeline: Pipeline, spec: StageSpec, number: int, where: str, base: Path, cache: Path
+) -> Step:
+    """One stage without its wiring: class, options, models, device."""
+    try:
+        stage = catalog.stage_class(spec.task)(**spec.options)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    except ValidationError as error:
+        raise UsageError(
+            "\n".join(_explain_option(where, spec, e) for e in error.errors())
+        ) from None
+    model, others = _models(pipeline, spec, stage, where, base, cache)
+    on_gpu = spec.resources.gpus > 0
+    precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision
+    device = Device(
+        name="cuda" if on_gpu else "cpu",
+        precision="fp32" if precision == "auto" else precision,
+        threads=max(1, int(spec.resources.cpus or 1)),
+    )
+    return Step(
+        number=number,
+        task=spec.task,
+        stage=stage,
+        model=model,
+        others=others,
+        inputs={},
+        outputs={},
+        carry=(),
+        fingerprint="",
+        device=device,
+        limits=Limits(spec.batch.rows, spec.batch.tokens),
+        row_timeout=pipeline.errors.row_timeout,
+        pool=spec.pool,
+        resources=spec.resources,
+    )
+
+
+def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
+    known = list(catalog.stage_class(spec.task).model_fields)
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        return (
+            f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
+            f"  options of {spec.task}: {', '.join(known) or 'none'}"
+        )
+    return f"{where}, options: '{name}': {error['msg']} (got {error['input']!r})."
+
+
+def _models(
+    pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
+) -> tuple[ModelRef | None, dict[str, ModelRef]]:
+    """Resolve the stage's model, and those that its options name."""
+    if spec.model is None and stage.models.hub is None and stage.models.embedded is None:
+        return None, {}
+    embedded = pipeline.models == "embedded"
+    name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
+    main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
+    others = {
+        option: _resolve(
+            getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
+            None,
+            f"{where}, option '{option}'",
+            base,
+            spec.task,
+            places["embedded"],
+        )
+        for option, places in stage.model_options(_config(main, where, cache))
+    }
+    return main, others
+
+
+def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
+    try:
+        return config_of(ref, cache)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _resolve(
+    name: str | None, revision: str | None, where: str, base: Path, task: str, instead: str | None
+) -> ModelRef:
+    if name is None:
+        raise UsageError(
+            f"{where}: {task} has no default model in this profile.\n"
+            f"  name one:  model: org/name  or  model: ./folder"
+            + (f"\n  or the embedded one:  model: {instead}" if instead else "")
+        )
+    try:
+        return resolve(name, revision, base, instead)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
+    """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
+    stage = step.stage
+    _known(spec.input, stage.reads, "input", where, spec.task)
+    _known(spec.output, stage.writes, "output", where, spec.task)
+    inputs = {
+        name: spec.input.get(name, name)
+        for name in stage.reads
+        if name in spec.input or name not in stage.optional_reads or name in flowing.made
+    }
+    for name, column in inputs.items():
+        _check_input(where, name, column, stage.reads[name], flowing)
+    outputs = {name: spec.output.get(name, name) for name in stage.writes}
+    for name, column in outputs.items():
+        _check_output(where, name, column, outputs, flowing)
+        flowing.made[column] = (stage.writes[name], step.task)
+    return replace(step, inputs=inputs, outputs=outputs)
+
+
+def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, task: str) -> None:
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"{where}, {what}: {task} has no {what} '{name}'{nearest(name, known)}.\n"
+                f"  {what}s of {task}: {', '.join(known)}"
+            )
+
+
+def _check_input(
+    where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
+) -> None:
+    if column not in flowing.made:
+        near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+        meant = near[-1] if near else "COLUMN"
+        raise UsageError(
+            f"{where} reads column '{column}', which nothing before it makes"
+            f"{nearest(column, flowing.made)}.\n"
+            f"  columns here: {flowing.list()}\n"
+            f"  if one of them is meant, add to the stage:  input: {{{name}: {meant}}}"
+        )
+    found = flowing.made[column][0]
+    if not fits(found, wanted):
+        raise UsageError(
+            f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
+            f"  columns here: {flowing.list()}\n"
+            f"  to read another column, add to the stage:  input: {{{name}: COLUMN}}"
+        )
+
+
+def _check_output(
+    where: str, name: str, column: str, outputs: Mapping[str, str], flowing: _Columns
+) -> None:
+    if column in RESERVED or column.startswith("_"):
+        raise UsageError(
+            f"{where}, output: '{column}': names beginning with _ are gristmill's own."
+        )
+    if column in flowing.made or list(outputs.values()).count(column) > 1:
+        by = flowing.made[column][1] if column in flowing.made else "this stage"
+        raise UsageError(
+            f"{where} writes column '{column}', which {by} made already.\n"
+            f"  give it another name:  output: {{{name}: {column}_{len(flowing.made)}}}"
+        )
+
+
+def _keep(pipeline: Pipeline, file: str, flowing: _Columns, steps: list[Step]) -> tuple[str, ...]:
+    """The columns to write: the file's choice, or the path and every stage's outputs."""
+    if pipeline.keep is None:
+        path = ["path"] if flowing.made.get("path", (None, ""))[1] == "source" else []
+        return (*path, *(c for step in steps for c in step.outputs.values()))
+    for name in pipeline.keep:
+        if name not in flowing.made and name not in RESERVED:
+            raise UsageError(
+                f"{file}, keep: there is no column '{name}'{nearest(name, flowing.made)}.\n"
+                f"  columns: {flowing.list()}"
+            )
+    return tuple(dict.fromkeys(name for name in pipeline.keep if name not in RESERVED))
+
+
+def _needed_after(steps: Iterable[Step], keep: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns that later steps read or that are written; the rest is dropped here."""
+    return tuple(dict.fromkeys([*keep, *(c for s in steps for c in s.inputs.values())]))
+
+
+def _hash(above: str, said: Any) -> str:
+    """Chain a description to the fingerprint above it."""
+    text = above + json.dumps(said, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

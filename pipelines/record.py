@@ -1,0 +1,93 @@
+"""The record of each run, kept in the output: what ran, with which models, and what it took."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from actors.errors import UsageError
+from pipelines.ledger import Ledger
+from pipelines.plan import Plan
+from pipelines.store import OURS, Store
+
+RUNS = f"{OURS}/runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run. `state` is running, done, failed or interrupted; times are seconds, epoch."""
+
+    run: str
+    state: str
+    started: float
+    stopped: float | None
+    fingerprint: str
+    description: dict[str, Any]
+    pipeline: dict[str, Any]
+    versions: dict[str, str]
+    rows: int = 0
+    rejected: int = 0
+    steps: dict[str, Any] = field(default_factory=dict)
+    speed: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+def write(store: Store, record: Record) -> None:
+    """Put a run's record in place."""
+    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, default=str)
+    store.system.create_dir(store.full(RUNS))
+    store.put(f"{RUNS}/{record.run}.json", text.encode())
+
+
+def records(store: Store) -> Iterator[Record]:
+    """All runs of an output, oldest first."""
+    for name in store.names(RUNS):
+        content = store.read(f"{RUNS}/{name}")
+        if content:
+            yield Record(**json.loads(content))
+
+
+def known_speed(store: Store, plan: Plan) -> dict[str, float]:
+    """Seconds a row of each step, as the last run of the same fingerprint measured them."""
+    same = [r for r in records(store) if r.fingerprint == plan.fingerprint and r.speed]
+    return dict(same[-1].speed) if same else {}
+
+
+def check_same(store: Store, ledger: Ledger, plan: Plan) -> None:
+    """Refuse to mix answers of a changed pipeline into an output. Raises UsageError."""
+    others = ledger.fingerprints - {plan.fingerprint}
+    if not others:
+        return
+    old = [r for r in records(store) if r.fingerprint in others]
+    changes = list(_differences(old[-1].description, plan.description)) if old else []
+    raise UsageError(
+        f"the pipeline changed since {store.path} was written:\n"
+        + "\n".join(f"  {change}" for change in changes or ["its record is gone"])
+        + "\n  to keep both, give the sink a new path; unchanged stages are taken over with\n"
+        f"    gristmill run FILE --reuse {store.path}\n"
+        "  or undo the change"
+    )
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Name every place where two descriptions differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(old.get(key), new.get(key), f"{where}, {key}" if where else key)
+    elif isinstance(old, list) and isinstance(new, list):
+        for n in range(max(len(old), len(new))):
+            before, after = _at(old, n), _at(new, n)
+            task = (after or before or {}).get("task", "")
+            yield from _differences(before, after, f"stage {n + 1} ({task})")
+    elif old != new:
+        yield f"{where}: {_short(old)} -> {_short(new)}"
+
+
+def _at(items: list[Any], n: int) -> Any:
+    return items[n] if n < len(items) else None
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("task", value))
+    return "none" if value is None else str(value)

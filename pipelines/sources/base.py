@@ -1,0 +1,185 @@
+"""What every source is: files, the columns they offer, how many rows they have, and reading them.
+
+A row that cannot be read is a row of the table like any other, with nulls for its columns and the
+reason in `_reject`; only files vanish or break, and then none of their rows is answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from actors.errors import SourceFailed
+from pipelines.sources.listing import file_system, list_files, version
+from pipelines.units import Extent, SourceFile, Span, Unit
+
+KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
+"""A row's identity: the file's name below the source's root, and its place in the file."""
+
+REJECT = pa.field("_reject", pa.struct([("reason", pa.string()), ("message", pa.string())]))
+"""Why a row could not be read; null for good rows."""
+
+RESERVED = (*KEYS.names, REJECT.name)
+"""Column names that sources make themselves."""
+
+MESSAGE_LENGTH = 300
+"""Characters of a reject's message: parsers quote the value, which may be megabytes long."""
+
+
+class Reject(NamedTuple):
+    """Why one row could not be read: a stable code and a sentence."""
+
+    reason: str
+    message: str
+
+
+class Skipped(NamedTuple):
+    """A file none of whose rows were read, and why: "vanished", "changed", or an error's text."""
+
+    file: SourceFile
+    why: str
+
+
+class Read(NamedTuple):
+    """What reading a unit gave: its rows, and the files that are not as they were planned."""
+
+    table: pa.Table
+    skipped: list[Skipped]
+
+
+class Changed(Exception):
+    """A file is not the one that was planned; the text is what `Skipped.why` says."""
+
+
+class Source(BaseModel):
+    """Base of every source: its fields are the options below `source:` in the pipeline file.
+
+    Sources are frozen and pickle. A kind implements `offers`, `extent` and either `read_span` or
+    `read`; the base class lists files, and guards reading by the files' versions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extensions_default: ClassVar[tuple[str, ...]] = ()
+
+    path: str | tuple[str, ...] = Field(
+        description="File, folder, glob or a list of them; local or a URI such as s3://bucket/key."
+    )
+
+    def files(self, base: Path) -> list[SourceFile]:
+        """List the source's files, sorted by name; `base` is where relative paths begin.
+
+        Raise UsageError for a path that is not there or has no file of this kind.
+        """
+        paths = (self.path,) if isinstance(self.path, str) else self.path
+        return list_files(paths, base, self._extensions())
+
+    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+        """Return the columns that the files offer, looking into as few of them as it takes.
+
+        Raise UsageError when they cannot be told or must not be read.
+        """
+        raise NotImplementedError
+
+    def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
+        """Open one file and tell its rows; check that it has `columns`, when given.
+
+        Raise SourceFailed when it cannot be opened, or lacks a column or has it in another type.
+        """
+        raise NotImplementedError
+
+    def read(self, unit: Unit, columns: pa.Schema) -> Read:
+        """Read the unit's rows: `_source`, `_row`, the columns exactly as typed, `_reject`.
+
+        Every file is checked to be the planned version, before and after; if it is not, or cannot
+        be read, none of its rows are in the table and it is in `skipped`. Raise SourceFailed when a
+        file lacks a column or has it in another type.
+        """
+        tables, skipped = [answer_schema(columns).empty_table()], []
+        for span in unit.spans:
+            try:
+                tables.append(self._guarded(span, columns))
+            except Changed as change:
+                skipped.append(Skipped(span.file, str(change)))
+        return Read(pa.concat_tables(tables), skipped)
+
+    def read_span(self, span: Span, columns: pa.Schema) -> pa.Table:
+        """Read the rows of one file. Raise OSError, ValueError or ArrowException
+        when it is unreadable."""
+        raise NotImplementedError
+
+    def _extensions(self) -> tuple[str, ...]:
+        """The endings of this kind's files, lower case, with the dot."""
+        return self.extensions_default
+
+    def _guarded(self, span: Span, columns: pa.Schema) -> pa.Table:
+        """Read one span of the planned version whole, or raise Changed."""
+        check_version(span.file)
+        try:
+            table = self.read_span(span, columns)
+        except FileNotFoundError as error:
+            raise Changed("vanished") from error
+        except (OSError, ValueError, pa.ArrowException) as error:
+            check_version(span.file)
+            raise Changed(f"cannot be read: {error}"[:MESSAGE_LENGTH]) from error
+        check_version(span.file)
+        if table.num_rows != span.rows:
+            raise Changed("changed")
+        return table
+
+
+def check_version(file: SourceFile) -> None:
+    """Raise Changed unless the file is still there at the planned version."""
+    try:
+        info = file_system(file.home).get_file_info(file.path)
+    except OSError as error:
+        raise Changed(f"cannot be read: {error}"[:MESSAGE_LENGTH]) from error
+    if not info.is_file:
+        raise Changed("vanished")
+    if version(info.size, info.mtime_ns) != file.version:
+        raise Changed("changed")
+
+
+def open_file(file: SourceFile) -> pa.NativeFile:
+    """Open a source file for reading at any place. Raise OSError when it cannot be."""
+    return file_system(file.home).open_input_file(file.path)
+
+
+def failed(file: SourceFile, error: Exception) -> SourceFailed:
+    """Return the error that says a file cannot be opened."""
+    return SourceFailed(f"source file {file.name!r} cannot be opened: {error}")
+
+
+def answer_schema(columns: pa.Schema) -> pa.Schema:
+    """Return the schema of what `read` answers for these columns."""
+    return pa.schema([*KEYS, *columns, REJECT])
+
+
+def answer(
+    span: Span, columns: pa.Schema, good: pa.Table, rejects: Mapping[int, Reject]
+) -> pa.Table:
+    """Lay the good rows and the rejects of a span out in order.
+
+    `good` has the rows that are not rejects, in order; `rejects` is keyed by place in the span.
+    """
+    if rejects:
+        count = iter(range(good.num_rows))
+        places = [None if row in rejects else next(count) for row in range(span.rows)]
+        good = good.take(pa.array(places, pa.int64()))
+    keys = [
+        pa.repeat(span.file.name, span.rows),
+        pa.array(range(span.start, span.stop), pa.int64()),
+    ]
+    why = [told(rejects.get(row)) for row in range(span.rows)] if rejects else None
+    reject = pa.array(why, REJECT.type) if why else pa.nulls(span.rows, REJECT.type)
+    return pa.Table.from_arrays([*keys, *good.columns, reject], schema=answer_schema(columns))
+
+
+def told(reject: Reject | None) -> dict[str, str] | None:
+    """Return the value of `_reject`; what the message cannot hold in UTF-8 is replaced."""
+    if reject is None:
+        return None
+    message = reject.message.encode(errors="replace").decode()
+    return {"reason": reject.reason, "message": message[:MESSAGE_LENGTH]}

@@ -1,0 +1,96 @@
+"""Column types: as users write them, as files have them, and whether the two agree."""
+
+import re
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from actors.errors import SourceFailed, nearest
+from pipelines.sources.base import RESERVED
+from pipelines.units import SourceFile
+
+_LIST = re.compile(r"list<(.+)>\Z")
+
+_ALIASES = (
+    *("string", "binary", "bool", "float32", "float64", "double"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("date32", "timestamp[s]", "timestamp[ms]", "timestamp[us]", "timestamp[ns]"),
+)
+
+_WIDE = {
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+}
+"""Other layouts of the same values. Writers mix them freely (Polars writes the large ones)."""
+
+
+def parse_types(columns: Mapping[str, str]) -> pa.Schema:
+    """Turn `columns: {name: type}` into a schema. Raise ValueError for an unknown type."""
+    return pa.schema([(name, _parse_type(name, said)) for name, said in columns.items()])
+
+
+def _parse_type(name: str, said: str) -> pa.DataType:
+    if inner := _LIST.match(said):
+        return pa.list_(_parse_type(name, inner[1]))
+    if said not in _ALIASES:
+        raise ValueError(
+            f"column {name!r} has the unknown type {said!r}{nearest(said, _ALIASES)}\n"
+            f"  types: {', '.join(_ALIASES)}, list<type>"
+        )
+    return pa.type_for_alias(said)
+
+
+def settled(found: pa.DataType) -> pa.DataType:
+    """Return a type that values can have: what was only ever null is taken for text."""
+    if pa.types.is_null(found):
+        return pa.string()
+    if pa.types.is_list(found):
+        return pa.list_(settled(found.value_type))
+    if pa.types.is_struct(found):
+        return pa.struct([(field.name, settled(field.type)) for field in found])
+    return found
+
+
+def plain(found: pa.DataType) -> pa.DataType:
+    """Return the ordinary layout of a text or binary type; any other type as it is."""
+    return _WIDE.get(found, found)
+
+
+def offered(schema: pa.Schema) -> pa.Schema:
+    """Return the columns of a file that a pipeline may ask for: nullable, in ordinary layouts, and
+    without the names that sources make themselves."""
+    return pa.schema(
+        [(field.name, plain(field.type)) for field in schema if field.name not in RESERVED]
+    )
+
+
+def agree(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
+    """Raise SourceFailed unless the file has each asked column, once, in the asked type."""
+    for field in asked:
+        places = found.get_all_field_indices(field.name)
+        if not places:
+            raise SourceFailed(missing_column(file, field, found.names))
+        there = found.field(places[0]).type
+        if len(places) > 1 or not _same(there, field.type):
+            what = "more than once" if len(places) > 1 else f"as {there}"
+            raise SourceFailed(
+                f"source file {file.name!r} has column {field.name!r} {what}; the other files, or "
+                f"the pipeline, expect {field.type}"
+            )
+
+
+def missing_column(file: SourceFile, field: pa.Field, names: list[str]) -> str:
+    """Say that a file lacks a column, and what it has."""
+    return (
+        f"source file {file.name!r} has no column {field.name!r} ({field.type}), which other files "
+        f"or the pipeline expect{nearest(field.name, names)}\n  columns there: {', '.join(names)}"
+    )
+
+
+def _same(found: pa.DataType, asked: pa.DataType) -> bool:
+    """Say whether values carry over unchanged: same type, another layout, or a dictionary of it."""
+    if pa.types.is_dictionary(found) and not pa.types.is_dictionary(asked):
+        found = found.value_type
+    return bool(plain(found) == plain(asked))

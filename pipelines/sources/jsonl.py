@@ -1,0 +1,82 @@
+"""JSON Lines: one object per line. Blank lines are no rows; rows are counted without them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from actors.errors import UsageError
+from pipelines.sources.base import Reject, answer, failed
+from pipelines.sources.columns import offered, parse_types, settled
+from pipelines.sources.lines import Layout, first_rows, index, read_rows
+from pipelines.sources.typed import SAMPLE_ROWS, TypedLines
+from pipelines.sources.values import inferred, typed_columns
+from pipelines.units import Extent, SourceFile, Span
+
+LAYOUT = Layout(blank=b" \t\r")
+
+
+class Jsonl(TypedLines):
+    """Rows from JSON Lines. Text stays text; dates and decimals only where `columns` says so."""
+
+    extensions_default: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
+
+    kind: Literal["jsonl"] = "jsonl"
+
+    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+        """Infer the columns from the first file that has a row, `columns` aside."""
+        given = parse_types(self.columns)
+        rows = next(filter(None, map(self._sample, files)), [])
+        if not rows and not given:
+            raise UsageError(
+                f"no file of the source has a row to infer columns from ({len(files)} looked at)\n"
+                f"  if rows come later, say in the pipeline file:  columns: {{text: string}}"
+            )
+        names = dict.fromkeys(name for row in rows for name in row)
+        types = {n: settled(inferred([row.get(n) for row in rows])) for n in names}
+        types |= {field.name: field.type for field in given}
+        return offered(pa.schema(list(types.items())))
+
+    def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
+        """Count the rows; a row may lack any column, so there is no more to check."""
+        try:
+            return index(file, LAYOUT)
+        except OSError as error:
+            raise failed(file, error) from error
+
+    def read_span(self, span: Span, columns: pa.Schema) -> pa.Table:
+        """Read a slice; a key that a row lacks is null."""
+        rejects: dict[int, Reject] = {}
+        rows: dict[int, dict[str, Any]] = {}
+        for place, line in enumerate(read_rows(span, LAYOUT, self.max_bytes)):
+            row = self._parse(line)
+            if isinstance(row, Reject):
+                rejects[place] = row
+            else:
+                rows[place] = row
+        arrays, misfits = typed_columns(list(rows.values()), columns)
+        places = list(rows)
+        rejects |= {places[place]: reject for place, reject in misfits.items()}
+        return answer(span, columns, pa.table(arrays, schema=columns), rejects)
+
+    def _sample(self, file: SourceFile) -> list[Mapping[str, Any]]:
+        try:
+            lines = first_rows(file, LAYOUT, self.max_bytes, SAMPLE_ROWS)
+        except OSError as error:
+            raise failed(file, error) from error
+        return [row for row in map(self._parse, lines) if not isinstance(row, Reject)]
+
+    def _parse(self, line: bytes | None) -> dict[str, Any] | Reject:
+        """Parse one line into an object, or say why it is none."""
+        if line is None:
+            return Reject("row_too_large", f"the line is longer than max_bytes ({self.max_bytes})")
+        try:
+            row = json.loads(line.decode())
+        except UnicodeDecodeError as error:
+            return Reject("bad_encoding", f"the line is not UTF-8: {error}")
+        except (ValueError, RecursionError) as error:
+            return Reject("bad_json", f"the line is not JSON: {error}")
+        if not isinstance(row, dict):
+            return Reject("bad_json", f"the line is no JSON object but a {type(row).__name__}")
+        return row

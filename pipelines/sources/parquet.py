@@ -1,0 +1,174 @@
+"""Parquet: rows are read by row group, in batches, and only the columns asked for.
+
+The schema is checked before any value is converted, because a file may carry pickles.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Literal, NamedTuple
+
+import pyarrow as pa
+from pyarrow import parquet as pq
+
+from actors.errors import SourceFailed, UsageError
+from pipelines.sources.base import Source, answer, failed, open_file
+from pipelines.sources.columns import agree, offered
+from pipelines.units import Extent, SourceFile, Span
+
+PICKLES = frozenset({"ray.data.arrow_pickled_object", "arrow.py_extension_type"})
+"""Extension types made of pickles: converting a value runs code from the file."""
+
+EXTENSION_KEY = b"ARROW:extension:name"
+"""Where a field names its extension type when this process has not registered it."""
+
+BATCH_BYTES = 32 << 20
+"""About what one batch of a row group weighs, by its footer."""
+
+BATCH_ROWS = 4096
+"""Most rows in a batch: repeated text weighs nothing in the footer and unpacks to gigabytes (206 KB
+on disk, 109 KB by the footer, 1.9 GB in memory, for 65,536 rows of 30 KB)."""
+
+READ_AHEAD = 1 << 20
+"""Bytes of a column read at a time on this machine."""
+
+REMOTE_READ_AHEAD = 8 << 20
+"""The same in an object store, where a request takes as long as about a megabyte."""
+
+_REFUSED = (OSError, pa.ArrowException, ValueError)
+"""What a file that is not Parquet, is cut short, or has a bad footer raises."""
+
+
+class Parquet(Source):
+    """Rows from Parquet files that agree on the columns asked for."""
+
+    extensions_default: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
+
+    kind: Literal["parquet"] = "parquet"
+
+    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+        """Return the first file's columns; the other files are checked when they are opened."""
+        try:
+            with _opened(files[0]) as opened:
+                return offered(_without_extensions(opened.schema_arrow))
+        except SourceFailed as error:
+            raise UsageError(str(error)) from error
+        except _REFUSED as error:
+            raise UsageError(str(failed(files[0], error))) from error
+
+    def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
+        """Read the footer: rows, unpacked bytes, and where row groups begin."""
+        try:
+            with _opened(file) as opened:
+                _check(file, opened.schema_arrow, columns or pa.schema([]))
+                groups = _groups(opened.metadata)
+        except _REFUSED as error:
+            raise failed(file, error) from error
+        rows = groups[-1].stop if groups else 0
+        weight = max(file.size, sum(group.bytes for group in groups))
+        return Extent(file, rows, weight, borders=tuple(group.start for group in groups))
+
+    def read_span(self, span: Span, columns: pa.Schema) -> pa.Table:
+        """Read a slice, batch by batch; other row groups and columns are not touched."""
+        with _opened(span.file) as opened:
+            found = opened.schema_arrow
+            _check(span.file, found, columns)
+            if not len(columns):
+                return answer(span, columns, _no_columns(span.rows), {})
+            batches = list(_batches(opened, span, columns.names))
+        read = pa.schema([found.field(name) for name in columns.names])
+        return answer(span, columns, pa.Table.from_batches(batches, read).cast(columns), {})
+
+
+class _Group(NamedTuple):
+    """A row group: its place, its rows [start, stop) in the file, its unpacked bytes."""
+
+    place: int
+    start: int
+    stop: int
+    bytes: int
+
+
+def _groups(footer: pq.FileMetaData) -> list[_Group]:
+    groups, start = [], 0
+    for place in range(footer.num_row_groups):
+        group = footer.row_group(place)
+        groups.append(_Group(place, start, start + group.num_rows, group.total_byte_size))
+        start += group.num_rows
+    return groups
+
+
+@contextmanager
+def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
+    """Open a file without reading ahead. Raise SourceFailed for one that carries pickles, and one
+    of `_REFUSED` for one that is no Parquet."""
+    ahead = REMOTE_READ_AHEAD if file.home else READ_AHEAD
+    with open_file(file) as stream:
+        opened = pq.ParquetFile(stream, buffer_size=ahead, pre_buffer=False)
+        for field in opened.schema_arrow:
+            if pickled := PICKLES & set(_extensions(field)):
+                raise SourceFailed(
+                    f"source file {file.name!r} has column {field.name!r} of type {min(pickled)}: "
+                    f"its values are pickles, and reading them would run code from the file\n"
+                    f"  write the file again without that column"
+                )
+        yield opened
+
+
+def _extensions(field: pa.Field) -> Iterator[str]:
+    """Yield the extension types of a field and of all that it nests, registered or not."""
+    if name := (field.metadata or {}).get(EXTENSION_KEY):
+        yield name.decode(errors="replace")
+    inner = field.type
+    if isinstance(inner, pa.BaseExtensionType):
+        yield inner.extension_name
+        yield from _extensions(pa.field("", inner.storage_type))
+    elif pa.types.is_dictionary(inner):
+        yield from _extensions(pa.field("", inner.value_type))
+    else:
+        for place in range(inner.num_fields):
+            yield from _extensions(inner.field(place))
+
+
+def _without_extensions(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with the storage in place of extension types, registered or not."""
+    return pa.schema([(f.name, getattr(f.type, "storage_type", f.type)) for f in schema])
+
+
+def _check(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
+    """Raise SourceFailed unless the file has the columns asked for, in plain types."""
+    for name in asked.names:
+        for place in found.get_all_field_indices(name):
+            if extension := next(_extensions(found.field(place)), None):
+                raise SourceFailed(
+                    f"source file {file.name!r} has column {name!r} in the extension type "
+                    f"{extension}; only plain types are read\n"
+                    f"  write the file again with the values in a plain type"
+                )
+    agree(file, found, asked)
+
+
+def _batches(opened: pq.ParquetFile, span: Span, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the span's rows; rows before it in its first row group are read and let go."""
+    for group in _groups(opened.metadata):
+        if group.stop <= span.start or group.start >= span.stop:
+            continue
+        at = group.start
+        for batch in opened.iter_batches(
+            _batch_rows(group), [group.place], names, use_threads=False
+        ):
+            start, stop = max(span.start - at, 0), min(span.stop - at, batch.num_rows)
+            if start < stop:
+                yield batch.slice(start, stop - start)
+            at += batch.num_rows
+            if at >= span.stop:
+                break
+
+
+def _batch_rows(group: _Group) -> int:
+    """Return how many rows one batch may have."""
+    per_row = max(group.bytes // max(group.stop - group.start, 1), 1)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // per_row))
+
+
+def _no_columns(rows: int) -> pa.Table:
+    return pa.table({"": pa.nulls(rows)}).select([])

@@ -1,0 +1,39 @@
+"""What JSON Lines and CSV share: columns whose types are given or inferred, and a longest row."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from pipelines.sources.base import Source
+from pipelines.sources.columns import parse_types
+from pipelines.sources.lines import refuse_packed
+from pipelines.units import SourceFile
+
+SAMPLE_ROWS = 1000
+"""Rows that types are inferred from: tens of milliseconds of parsing at usual lengths."""
+
+
+class TypedLines(Source):
+    """Base of sources whose files hold one row per line and do not say their types."""
+
+    columns: dict[str, str] = Field(
+        default={},
+        description="Types of columns, name: type. The others are inferred from the first rows.",
+    )
+    max_bytes: int = Field(
+        default=16 << 20,
+        ge=1,
+        description="Longest row; longer ones are rejected. A book is about 1 MB.",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_types(cls, columns: dict[str, str]) -> dict[str, str]:
+        parse_types(columns)
+        return columns
+
+    def files(self, base: Path) -> list[SourceFile]:
+        """List the files; compressed ones are refused."""
+        files = super().files(base)
+        refuse_packed(files)
+        return files

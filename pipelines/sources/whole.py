@@ -1,0 +1,93 @@
+"""Files that are one row each: read whole, several at once where the way is long."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from pipelines.sources.base import (
+    REJECT,
+    Changed,
+    Reject,
+    Skipped,
+    answer_schema,
+    check_version,
+    open_file,
+    told,
+)
+from pipelines.units import SourceFile, Unit
+
+REMOTE_READS = 16
+"""Files read at once from an object store, whose answers take 10 to 50 ms each."""
+
+
+def read_whole(
+    unit: Unit, most_bytes: int
+) -> tuple[list[tuple[SourceFile, bytes | Reject]], list[Skipped]]:
+    """Read every file of the unit, in order: its bytes, why it is no row, or why it is skipped."""
+    files = [span.file for span in unit.spans]
+    read, skipped = [], []
+    for file, got in zip(files, _each(files, most_bytes), strict=True):
+        if isinstance(got, Skipped):
+            skipped.append(got)
+        else:
+            read.append((file, got))
+    return read, skipped
+
+
+def _each(files: list[SourceFile], most_bytes: int) -> Iterable[bytes | Reject | Skipped]:
+    if not any(file.home for file in files):
+        return [_one(file, most_bytes) for file in files]
+    with ThreadPoolExecutor(REMOTE_READS) as pool:
+        return list(pool.map(lambda file: _one(file, most_bytes), files))
+
+
+def _one(file: SourceFile, most_bytes: int) -> bytes | Reject | Skipped:
+    """Read one file of the planned version; one that is too large is never opened."""
+    try:
+        check_version(file)
+        if file.size > most_bytes:
+            text = f"the file has {file.size} bytes, more than max_bytes ({most_bytes})"
+            return Reject("file_too_large", text)
+        data = _content(file)
+        check_version(file)
+    except Changed as change:
+        return Skipped(file, str(change))
+    return data
+
+
+def _content(file: SourceFile) -> bytes:
+    try:
+        with open_file(file) as stream:
+            data: bytes = stream.read(file.size)
+    except FileNotFoundError as error:
+        raise Changed("vanished") from error
+    except (OSError, pa.ArrowException) as error:
+        raise Changed(f"cannot be read: {error}") from error
+    return data
+
+
+def whole_table(
+    rows: Sequence[tuple[SourceFile, bytes | str | Reject]], name: str, columns: pa.Schema
+) -> pa.Table:
+    """Lay one row per file out: `path`, the content under `name`, or why there is none."""
+    goods = [(file, None if isinstance(got, Reject) else got) for file, got in rows]
+    offered = {
+        "path": [None if got is None else location(file) for file, got in goods],
+        name: [got for _, got in goods],
+    }
+    rejects = [told(got) if isinstance(got, Reject) else None for _, got in rows]
+    return pa.table(
+        [
+            pa.array([file.name for file, _ in rows], pa.string()),
+            pa.nulls(len(rows), pa.int64()).fill_null(0),
+            *(pa.array(offered[field.name], field.type) for field in columns),
+            pa.array(rejects, REJECT.type),
+        ],
+        schema=answer_schema(columns),
+    )
+
+
+def location(file: SourceFile) -> str:
+    """Return where a file is, as a path or a URI without credentials."""
+    return f"{file.home.split('://')[0]}://{file.path}" if file.home else file.path

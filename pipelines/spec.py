@@ -1,0 +1,83 @@
+"""The pipeline file as typed objects: the same in YAML and in Python."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.sources import AnySource
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class Spec(BaseModel):
+    """Base of everything in a pipeline file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Pool(Spec):
+    """How many actors a stage gets. Left out: as many as the machine or cluster has room for."""
+
+    min: int = Field(1, ge=1, description="actors at least")
+    max: int | None = Field(None, ge=1, description="actors at most")
+
+
+class Resources(Spec):
+    """What one actor of a stage needs."""
+
+    cpus: float | None = Field(None, gt=0, description="CPUs, also the number of threads")
+    gpus: float = Field(0.0, ge=0, description="GPUs; a fraction shares one")
+    memory: int | None = Field(None, gt=0, description="bytes that its process may hold")
+
+
+class Batch(Spec):
+    """Upper bounds on a micro-batch; otherwise chosen by the task."""
+
+    rows: int | None = Field(None, ge=1, description="most rows (or parts of rows) at once")
+    tokens: int | None = Field(None, ge=1, description="most padded tokens (pixels, ...) at once")
+
+
+class StageSpec(Spec):
+    """One stage of a pipeline file."""
+
+    task: str = Field(description="a task of the catalogue, or module:Class")
+    model: str | None = Field(None, description="embedded:NAME, org/name or ./folder")
+    revision: str | None = Field(None, description="commit of a hub model")
+    input: dict[str, str] = Field({}, description="the task's input name -> a column")
+    output: dict[str, str] = Field({}, description="the task's output name -> a column")
+    options: dict[str, Any] = Field({}, description="the task's options")
+    pool: Pool = Pool()
+    resources: Resources = Resources()
+    batch: Batch = Batch()
+    precision: Precision = "auto"
+
+
+class Errors(Spec):
+    """What a bad row may cost."""
+
+    max_rejected: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="share of rejected rows above which the exit code is 3"
+    )
+    row_timeout: float = Field(120.0, gt=0, description="seconds that one row may take")
+
+
+class ParquetSink(Spec):
+    """Where the output goes: a folder, local or s3://, gs://."""
+
+    kind: Literal["parquet"] = "parquet"
+    path: str
+
+
+class Pipeline(Spec):
+    """A source, an ordered list of stages, and a sink."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    source: AnySource
+    stages: tuple[StageSpec, ...] = Field(min_length=1)
+    models: Literal["hub", "embedded"] = "hub"
+    keep: tuple[str, ...] | None = Field(None, description="columns to write")
+    on_change: Literal["error", "ignore", "reprocess"] = Field(
+        "error", description="what to do with a source file that changed since it was answered"
+    )
+    errors: Errors = Errors()
+    sink: ParquetSink

@@ -1,0 +1,30 @@
+"""Which column can be read as what."""
+
+import pyarrow as pa
+
+_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+
+
+def fits(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column of type `found` can be read as `wanted` without losing anything."""
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if found == wanted:
+        return True
+    for family in (_TEXT, _BYTES):
+        if any(is_it(found) for is_it in family) and any(is_it(wanted) for is_it in family):
+            return True
+    if pa.types.is_integer(found) and pa.types.is_integer(wanted):
+        return bool(found.bit_width <= wanted.bit_width)
+    if pa.types.is_floating(wanted):
+        return bool(pa.types.is_integer(found) or pa.types.is_floating(found))
+    if _is_list(found) and _is_list(wanted):
+        return fits(found.value_type, wanted.value_type)
+    return False
+
+
+def _is_list(type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(type) or pa.types.is_large_list(type) or pa.types.is_fixed_size_list(type)
+    )
