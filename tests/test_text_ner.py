@@ -158,3 +158,9 @@ def test_a_spacy_pipeline_without_a_finder_of_entities_is_refused() -> None:
         "ner needs a spaCy pipeline with the component 'ner'; this one has tagger, parser"
     )
     assert Ner().check({**meta, "pipeline": ["ner"]}) is None
+
+
+def test_no_name_reaches_from_one_entry_of_a_form_into_the_next(ruled: ModelFiles) -> None:
+    form = "Signed: Maria\nJansen and Ahmed\nCity: Aboutaleb\n- Maria\n- Jansen"
+    (found,) = find(ruled, form)
+    assert [e["text"] for e in found] == ["Maria\nJansen"]

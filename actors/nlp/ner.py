@@ -159,7 +159,7 @@ class TokenNer(Model):
 
 
 class SpacyNer(Model):
-    """A spaCy pipeline; each paragraph is one document."""
+    """A spaCy pipeline; each paragraph or entry of a list is one document."""
 
     # In characters: 50,000 of them are a second of work, so a pass through it stays interruptible.
     batching = Batching("length", rows=256, budget=50_000)
@@ -169,7 +169,7 @@ class SpacyNer(Model):
         self.nlp = nlp
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
-        """One item per paragraph (code points are its cost)."""
+        """One item per paragraph or entry (code points are its cost)."""
         return [self._items(text_of(row)) for row in rows]
 
     def _items(self, text: str) -> list[Item]:
