@@ -53,7 +53,8 @@ class StepStatus:
 
 @dataclass(slots=True)
 class Status:
-    """A run so far. `bytes` of `total_bytes` source bytes are dealt out and committed."""
+    """A run so far. `bytes` of `total_bytes` source bytes are committed; `busy` sums the seconds
+    that units spent in each box of the graph."""
 
     units: int = 0
     rows: int = 0
@@ -61,6 +62,7 @@ class Status:
     bytes: int = 0
     total_bytes: int = 0
     steps: dict[str, StepStatus] = field(default_factory=dict)
+    busy: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -125,6 +127,9 @@ class Dispatcher:
                 self._status.rows += done.rows
                 self._status.rejected += done.rejected
                 self._status.bytes += weight
+                for box, took in done.took.items():
+                    before = self._status.busy.get(box, 0.0)
+                    self._status.busy[box] = before + took.stop - took.start
             self._room.notify_all()
 
     def status(self) -> Status:

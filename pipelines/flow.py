@@ -5,22 +5,23 @@ Plain functions and objects on Arrow tables; `graph.py` says where they run.
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from actors.models.reference import fetch
 
 from actors.child import Load, to_ipc
 from actors.errors import SourceFailed
+from actors.models.reference import fetch
 from actors.stage import ModelFiles
 from actors.supervisor import Supervisor
 from actors.worker import Report
 from pipelines.parts import KEYS, REJECT, REJECT_TYPE, Footer, answers_of, commit
 from pipelines.plan import Plan, Step
+from pipelines.reuse import REUSED, Reuse, take_over
 from pipelines.store import Store
 from pipelines.units import Unit
 
@@ -81,8 +82,19 @@ class Committed:
     took: dict[str, Took]
 
 
-def read(plan: Plan, ticket: Ticket) -> UnitRows:
+@dataclass(frozen=True)
+class Job:
+    """What every box of the graph knows of a run."""
+
+    plan: Plan
+    store: Store
+    run: str
+    reuse: Reuse | None = None
+
+
+def read(job: Job, ticket: Ticket) -> UnitRows:
     """Read a unit's rows from the source. Files that are not as planned are left out."""
+    plan = job.plan
     start = time.time()
     try:
         done = plan.pipeline.source.read(ticket.unit, plan.read)
@@ -93,6 +105,8 @@ def read(plan: Plan, ticket: Ticket) -> UnitRows:
     reject = _as_reject(done.table["_reject"], "source")
     table = done.table.drop_columns(["_reject"]).append_column(REJECT, reject)
     left_out = {file.name: why for file, why in done.skipped}
+    if job.reuse is not None:
+        table = take_over(table, job.reuse.rows(ticket.unit), job.reuse.columns)
     return UnitRows(ticket, table, left_out).after("read", table, start, None)
 
 
@@ -109,13 +123,15 @@ def _as_reject(found: pa.ChunkedArray, stage: str) -> pa.Array:
 class StepWorker:
     """Answers units for one step of a plan, its model in a process of its own."""
 
-    def __init__(self, plan: Plan, number: int) -> None:
-        self.step = plan.steps[number]
-        self._supervisor = _supervise(plan, self.step)
+    def __init__(self, job: Job, number: int) -> None:
+        self.step = job.plan.steps[number]
+        self._is_reused = job.reuse is not None and number < job.reuse.steps
+        self._supervisor = _supervise(job.plan, self.step)
 
     def start(self) -> None:
-        """Load the model now. Raises StageFailed."""
-        self._supervisor.start()
+        """Load the model now, unless old answers may make it needless. Raises StageFailed."""
+        if not self._is_reused:
+            self._supervisor.start()
 
     def close(self) -> None:
         """End the model's process."""
@@ -125,12 +141,14 @@ class StepWorker:
         """Add the step's columns for the rows that are still good; drop what nobody needs."""
         start = time.time()
         good = pc.is_null(rows.table[REJECT])
-        todo = rows.table.filter(good)
-        answered = self._supervisor.answer(self._inputs(todo))
+        if self._is_reused:
+            good = pc.and_(good, pc.invert(rows.table[REUSED]))
+        answered = self._supervisor.answer(self._inputs(rows.table.filter(good)))
         table = _spread(rows.table, good, answered.columns, self.step.outputs)
         table = _add_rejects(table, good, answered.rejects, self.step.task)
-        answered.report.load, self._supervisor.load_seconds = self._supervisor.load_seconds, 0.0
-        return rows.after(self.step.label, _carry(table, self.step.carry), start, answered.report)
+        report = answered.report
+        report.load, self._supervisor.load_seconds = self._supervisor.load_seconds, 0.0
+        return rows.after(self.step.label, _carry(table, self.step.carry), start, report)
 
     def _inputs(self, table: pa.Table) -> pa.Table:
         """The stage's inputs under its own names and types."""
@@ -148,12 +166,18 @@ def _supervise(plan: Plan, step: Step) -> Supervisor:
     return Supervisor(load, step.row_timeout, step.resources.memory)
 
 
-def _spread(table: pa.Table, good: pa.ChunkedArray, answers: pa.Table, outputs: Any) -> pa.Table:
-    """Add answers of the good rows to all rows; null for the others."""
-    place = pc.subtract(pc.cumulative_sum(good.cast(pa.int64())), 1)
-    indices = pc.if_else(good, place, pa.scalar(None, pa.int64()))
+def _spread(
+    table: pa.Table, good: pa.ChunkedArray, answers: pa.Table, outputs: Mapping[str, str]
+) -> pa.Table:
+    """Add the answers of the good rows; other rows keep what they have, or are null."""
+    place = pc.add(pc.cumulative_sum(good.cast(pa.int64())), table.num_rows - 1)
+    indices = pc.if_else(good, place, pa.array(range(table.num_rows), pa.int64()))
     for name, column in outputs.items():
-        table = table.append_column(column, answers[name].take(indices))
+        new = answers[name]
+        has = column in table.column_names
+        old = table[column] if has else pa.chunked_array([pa.nulls(table.num_rows, new.type)])
+        both = pa.chunked_array([*old.chunks, *new.chunks], new.type).take(indices)
+        table = table.drop_columns([column] if has else []).append_column(column, both)
     return table
 
 
@@ -179,10 +203,11 @@ def _add_rejects(
 
 def _carry(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Drop every column at its last use."""
-    return table.select(["_source", "_row", *columns, REJECT])
+    wanted = {"_source", "_row", *columns, REJECT, REUSED}
+    return table.select([name for name in table.column_names if name in wanted])
 
 
-def commit_unit(plan: Plan, store: Store, run: str, rows: UnitRows) -> Committed:
+def commit_unit(job: Job, rows: UnitRows) -> Committed:
     """Put a unit in place. Raises SinkFailed, LockLost."""
     start = time.time()
     ticket = rows.ticket
@@ -191,14 +216,14 @@ def commit_unit(plan: Plan, store: Store, run: str, rows: UnitRows) -> Committed
     footer = Footer(
         unit=ticket.part,
         generation=ticket.generation,
-        run=run,
+        run=job.run,
         rows=rows.table.num_rows - rejected,
         rejected=rejected,
         answers=answers,
-        fingerprint=plan.fingerprint,
+        fingerprint=job.plan.fingerprint,
     )
-    table = rows.table.select([*plan.columns.names, REJECT])
+    table = rows.table.select([*job.plan.columns.names, REJECT])
     if answers or (ticket.generation and not rows.left_out):
-        commit(store, table, footer, ticket.attempts)
+        commit(job.store, table, footer, ticket.attempts)
     took = {**rows.took, "commit": Took(start, time.time())}
     return Committed(ticket.part, footer.rows, rejected, rows.left_out, took)

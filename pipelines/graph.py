@@ -10,6 +10,7 @@ would otherwise fuse it into the first stage's actors, where reading would wait 
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,8 @@ from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from actors.errors import GristmillError, RunFailed, UsageError
 from pipelines import flow
 from pipelines.dispatch import Dispatcher, Status, Work
+from pipelines.flow import Job
 from pipelines.plan import Plan, Step
-from pipelines.store import Store
 
 READ_CPUS = 0.1
 """CPUs of a read task: it mostly waits for a disk or a network; and unlike a stage's, see above."""
@@ -109,9 +110,7 @@ def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
 
 
 def run(
-    plan: Plan,
-    store: Store,
-    run_id: str,
+    job: Job,
     work: Work,
     pools: Mapping[str, Size],
     speed: Mapping[str, float],
@@ -123,15 +122,15 @@ def run(
     `watch` hears of the progress. Raises RunFailed and its kinds; what is committed stays.
     """
     dispatcher = _RemoteDispatcher.options(num_cpus=0, max_concurrency=8).remote(
-        plan.pipeline.source,
-        plan.read,
+        job.plan.pipeline.source,
+        job.plan.read,
         work,
         {label: size.most for label, size in pools.items()},
         speed,
         limit,
     )
-    with _settings(), _watching(dispatcher, watch):
-        dataset = _graph(ray.put(plan), store, run_id, plan, pools, dispatcher)
+    with _settings(), _quiet(), _watching(dispatcher, watch):
+        dataset = _graph(ray.put(job), job.plan, pools, dispatcher)
         try:
             for _ in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 pass
@@ -145,9 +144,7 @@ def run(
 _RemoteDispatcher = ray.remote(Dispatcher)
 
 
-def _graph(
-    plan_ref: Any, store: Store, run_id: str, plan: Plan, pools: Mapping[str, Size], dispatcher: Any
-) -> Any:
+def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> Any:
     """Build the lazy data set; every argument that Ray gets stands here."""
     dataset = ray.data.from_arrow(pa.table({"lane": [0]}))
     dataset = dataset.map_batches(
@@ -159,7 +156,7 @@ def _graph(
     )
     dataset = dataset.map_batches(
         _read,
-        fn_args=(plan_ref,),
+        fn_args=(job,),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
@@ -169,7 +166,7 @@ def _graph(
         size = pools[step.label]
         dataset = dataset.map_batches(
             StepActor,
-            fn_constructor_args=(plan_ref, number, dispatcher),
+            fn_constructor_args=(job, number, dispatcher),
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -178,18 +175,22 @@ def _graph(
             compute=ActorPoolStrategy(
                 min_size=size.least, max_size=size.most, initial_size=size.most
             ),
-            max_restarts=-1,
-            max_task_retries=UNIT_TRIES,
+            ray_remote_args_fn=_actor_options,
         )
     return dataset.map_batches(
         _commit,
-        fn_args=(plan_ref, store, run_id, dispatcher),
+        fn_args=(job, dispatcher),
         batch_size=None,
         batch_format="pyarrow",
         zero_copy_batch=True,
         num_cpus=COMMIT_CPUS,
         compute=TaskPoolStrategy(size=COMMITTERS),
     )
+
+
+def _actor_options() -> dict[str, int]:
+    """Actors come back as often as machines die; a unit that ends its actors does not."""
+    return {"max_restarts": -1, "max_task_retries": UNIT_TRIES}
 
 
 def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
@@ -200,17 +201,17 @@ def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
         number += 1
 
 
-def _read(batch: pa.Table, plan_ref: Any) -> Iterator[pa.Table]:
-    plan = ray.get(plan_ref)
+def _read(batch: pa.Table, job_ref: Any) -> Iterator[pa.Table]:
+    job = _get(job_ref)
     for unit in _units(batch):
-        yield _block(flow.read(plan, unit.ticket))
+        yield _block(flow.read(job, unit.ticket))
 
 
 class StepActor:
     """One actor of one step's pool."""
 
-    def __init__(self, plan_ref: Any, number: int, dispatcher: Any) -> None:
-        self._worker = flow.StepWorker(ray.get(plan_ref), number)
+    def __init__(self, job_ref: Any, number: int, dispatcher: Any) -> None:
+        self._worker = flow.StepWorker(_get(job_ref), number)
         self._dispatcher = dispatcher
         self._worker.start()
 
@@ -223,12 +224,18 @@ class StepActor:
             yield _block(answered)
 
 
-def _commit(batch: pa.Table, plan_ref: Any, store: Store, run_id: str, dispatcher: Any) -> pa.Table:
-    plan = ray.get(plan_ref)
+def _commit(batch: pa.Table, job_ref: Any, dispatcher: Any) -> pa.Table:
+    job = _get(job_ref)
     for unit in _units(batch):
-        done = flow.commit_unit(plan, store, run_id, unit)
+        done = flow.commit_unit(job, unit)
         ray.get(dispatcher.committed.remote(done))
     return pa.table({"units": [batch.num_rows]})
+
+
+def _get(job: Any) -> Job:
+    """The job behind a reference, wherever Ray has resolved it already."""
+    found: Job = ray.get(job) if isinstance(job, ray.ObjectRef) else job
+    return found
 
 
 def _block(unit: flow.UnitRows) -> pa.Table:
@@ -267,6 +274,16 @@ def _settings() -> Iterator[None]:
         logging.getLogger("ray.data").setLevel(level)
         for name, value in before.items():
             setattr(context, name, value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Data's advice to programmers from the people who run pipelines."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
+        # How actors restart can be said in no other way in this version.
+        warnings.filterwarnings("ignore", message="`ray_remote_args_fn` is deprecated")
+        yield
 
 
 @contextlib.contextmanager

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from actors.models.reference import ModelRef, config_of, resolve
 from pydantic import ValidationError
 
 from actors import catalog
 from actors.errors import UsageError, nearest
+from actors.models.reference import ModelRef, config_of, resolve
 from actors.stage import Device, Stage
 from actors.worker import Limits
 from pipelines.parts import KEYS, REJECT
@@ -190,6 +190,10 @@ def _models(
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
     main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
+    config = _config(main, where, cache)
+    problem = stage.check(config) if config is not None else None
+    if problem:
+        raise UsageError(f"{where}: model '{main.name}': {problem}")
     others = {
         option: _resolve(
             getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
@@ -199,7 +203,7 @@ def _models(
             spec.task,
             places["embedded"],
         )
-        for option, places in stage.model_options(_config(main, where, cache))
+        for option, places in stage.model_options(config)
     }
     return main, others
 

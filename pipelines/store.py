@@ -81,10 +81,11 @@ class Store:
             i.base_name for i in infos if i.is_file and not i.base_name.startswith((".", "_"))
         )
 
-    def exists(self) -> bool:
-        """Whether the folder is there and holds anything."""
+    def top(self) -> list[str]:
+        """The names in the folder itself, without hidden ones, sorted; empty if there is none."""
         selector = fs.FileSelector(self.path, allow_not_found=True)
-        return bool(self._try(self.system.get_file_info, selector))
+        infos = self._try(self.system.get_file_info, selector)
+        return sorted(i.base_name for i in infos if not i.base_name.startswith("."))
 
     def read(self, name: str) -> bytes | None:
         """A file's content, or None if there is no such file."""

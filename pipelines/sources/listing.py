@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 from pyarrow import fs
@@ -88,14 +89,22 @@ def _root(written: str, base: Path) -> Root:
 
 
 def _remote_root(written: str) -> Root:
+    uri = _quoted(written)
     try:
-        system, path = fs.FileSystem.from_uri(written)
+        system, path = fs.FileSystem.from_uri(uri)
     except (pa.ArrowException, ValueError, OSError, ImportError) as error:
-        raise UsageError(f"source path {shown(written)!r} cannot be opened: {error}") from error
-    home = "" if isinstance(system, fs.LocalFileSystem) else written
+        said = str(error).replace(uri, shown(written))
+        raise UsageError(f"source path {shown(written)!r} cannot be opened: {said}") from None
+    home = "" if isinstance(system, fs.LocalFileSystem) else uri
     path = path.rstrip("/") or "/"
     label = f"{home.split('://')[0]}://{path}" if home else path
     return _cut(Root(shown(written), home, path, label))
+
+
+def _quoted(written: str) -> str:
+    """Quote what a URI may not hold (spaces, brackets, `#`); `%` escapes are taken as written."""
+    path, mark, query = written.partition("?")
+    return quote(path, safe="/%:@*!$&'()+,;=") + mark + query
 
 
 def _cut(root: Root) -> Root:

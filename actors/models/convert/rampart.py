@@ -12,6 +12,7 @@ from actors.models.convert.graph import Array, Graph
 from actors.models.convert.weights import State, fill, save, tensor
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+LICENCE = "LICENSE"
 
 # ONNX Runtime's MatMulNBits packs two values a byte, the low half first, around 8 when the node
 # names no zero point; each block of a row has its own scale.
@@ -19,14 +20,14 @@ ZERO = 8
 
 
 def convert(files: Path, folder: Path) -> None:
-    """Write the model with full-precision weights, and its tokenizer, to `folder`."""
+    """Write the model with full-precision weights, its tokenizer and its licence."""
     config = BertConfig.from_pretrained(files)
     model = BertForTokenClassification(config)
     graph = Graph(files / "onnx" / "model_q4.onnx")
     state: State = {name: tensor(values) for name, values in _parameters(graph)}
     fill(model, state)
     save(model, folder)
-    for name in TOKENIZER:
+    for name in (*TOKENIZER, LICENCE):
         shutil.copy(files / name, folder / name)
 
 

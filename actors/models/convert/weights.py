@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -92,11 +93,13 @@ def fill(model: nn.Module, state: State) -> None:
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
-    """Write a transformers model as safetensors, without a progress bar."""
+    """Write a transformers model as safetensors, without a progress bar. Raises OSError."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         model.save_pretrained(folder)
+    except SafetensorError as error:  # how it says that the disk is full
+        raise OSError(str(error)) from None
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -1,0 +1,279 @@
+"""The command line. Parsing imports nothing heavy: verbs import what they need when they run."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from actors.errors import GristmillError, nearest
+
+INTERRUPTED = 130
+Verb = Callable[[argparse.Namespace], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the nearest right word in its errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and leave with code 2."""
+        if "invalid choice" in message:
+            word = message.split("invalid choice: '")[-1].split("'")[0]
+            message = f"there is no verb '{word}'{nearest(word, VERBS)}"
+        self.print_usage(sys.stderr)
+        self.exit(2, f"error: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    args = make_parser().parse_args(argv)
+    if args.verb is None:
+        make_parser().print_help()
+        return 0
+    # A stage of one's own (module:Class) is looked for where the command is given.
+    sys.path.insert(0, str(Path.cwd()))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return VERBS[args.verb][0](args)
+    except GristmillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "interrupted: what is committed stays; run again to go on from there", file=sys.stderr
+        )
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="gristmill",
+        description="Distributed batch annotation with AI models: safe to leave alone.",
+        epilog="Start with:  gristmill demo",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    for name, (_, describe, help_text, example) in VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            help=help_text,
+            description=help_text,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        describe(verb)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"gristmill {version('gristmill')}"
+
+
+# what each verb takes -----------------------------------------------------------------------
+
+
+def _takes_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a pipeline file (YAML)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PLACE=VALUE",
+        help="change the file for this time: stages.0.options.top_k=3 (repeatable)",
+    )
+    _takes_json(parser)
+
+
+def _takes_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+
+
+def _takes_run(parser: argparse.ArgumentParser) -> None:
+    _takes_file(parser)
+    parser.add_argument("--limit", type=_positive, metavar="N", help="answer at most N rows now")
+    parser.add_argument("--retry-rejects", action="store_true", help="try rejected rows again")
+    parser.add_argument("--address", metavar="ADDR", help="a running Ray cluster, or auto")
+    parser.add_argument("--fresh", action="store_true", help="discard what the output holds")
+    parser.add_argument(
+        "--reuse", metavar="OLD_OUT", help="take over unchanged stages' columns from this output"
+    )
+
+
+def _takes_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUT", help="an output folder")
+    _takes_json(parser)
+
+
+def _takes_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", nargs="?", metavar="TASK", help="one task, in full")
+    _takes_json(parser)
+
+
+def _takes_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("gristmill-demo"), metavar="DIR"
+    )
+    _takes_json(parser)
+
+
+def _takes_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="embedded models; default: all")
+
+
+def _takes_shell(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), metavar="SHELL")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+# what each verb does ------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where embedded models are kept: $GRISTMILL_CACHE, or ~/.cache/gristmill."""
+    return Path(os.environ.get("GRISTMILL_CACHE") or Path.home() / ".cache" / "gristmill")
+
+
+def _prepared(args: argparse.Namespace) -> Any:
+    from jobs.run import prepare
+    from pipelines.file import load
+
+    pipeline = load(args.file, args.set)
+    return prepare(pipeline, args.file.name, args.file.resolve().parent, cache_folder())
+
+
+def _run(args: argparse.Namespace) -> int:
+    from jobs.progress import Progress, print_summary
+    from jobs.run import Options, run
+
+    options = Options(args.limit, args.retry_rejects, args.address, args.fresh, args.reuse)
+    prepared = _prepared(args)
+    with Progress() as progress:
+        outcome = run(prepared, options, progress)
+    print_summary(outcome)
+    if args.json:
+        _print_json(outcome.as_dict())
+    return outcome.exit_code
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from jobs.plan import plan_report, print_plan
+
+    report = plan_report(_prepared(args))
+    _print_json(report) if args.json else print_plan(report)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from jobs.show import print_output, show
+
+    report = show(args.output, Path.cwd())
+    _print_json(report) if args.json else print_output(report)
+    return 0
+
+
+def _tasks(args: argparse.Namespace) -> int:
+    from jobs.tasks import describe, listing, print_listing, print_task
+
+    if args.task is None:
+        tasks = listing()
+        _print_json(tasks) if args.json else print_listing(tasks)
+    else:
+        task = describe(args.task)
+        _print_json(task) if args.json else print_task(task)
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from jobs.demo import demo
+
+    result = demo(args.folder, cache_folder())
+    if args.json:
+        _print_json(result)
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from actors.models.embedded import EMBEDDED, prepare_all
+
+    prepare_all(args.names or list(EMBEDDED), cache_folder(), lambda line: print(line, flush=True))
+    return 0
+
+
+def _completion(args: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(make_parser(), args.shell))
+    return 0
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+VERBS: dict[str, tuple[Verb, Callable[[argparse.ArgumentParser], None], str, str]] = {
+    "demo": (
+        _demo,
+        _takes_folder,
+        "make sample documents, read and annotate them, and say what to do next",
+        "gristmill demo",
+    ),
+    "tasks": (
+        _tasks,
+        _takes_task,
+        "list the tasks, or explain one with a pipeline to copy",
+        "gristmill tasks ner",
+    ),
+    "plan": (
+        _plan,
+        _takes_file,
+        "check a pipeline file without loading a model",
+        "gristmill plan documents.yaml",
+    ),
+    "run": (
+        _run,
+        _takes_run,
+        "run a pipeline: answer what is not answered yet",
+        "gristmill run documents.yaml --set sink.path=out/try --limit 100",
+    ),
+    "show": (
+        _show,
+        _takes_output,
+        "state of an output: rows, rejects, runs, models",
+        "gristmill show out/documents",
+    ),
+    "models": (
+        _models,
+        _takes_models,
+        "prepare embedded models on this machine ahead of time",
+        "gristmill models all-minilm-l6-v2",
+    ),
+    "completion": (
+        _completion,
+        _takes_shell,
+        "print the completion script of a shell",
+        'eval "$(gristmill completion bash)"',
+    ),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""`gristmill plan`: what would run, what flows, and how much there is to do."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rich.console import Console
+
+from actors.errors import SourceFailed, UsageError
+from jobs.run import Prepared, check_output
+from pipelines.ledger import read_ledger
+from pipelines.plan import Step
+from pipelines.record import check_same
+from pipelines.state import changed_message, sort_files
+from pipelines.units import SourceFile
+
+OPENED_AT_ONCE = 16
+"""Source files opened at once: hides the latency of object stores."""
+
+
+def plan_report(prepared: Prepared) -> dict[str, Any]:
+    """Everything that can be checked without loading a model. Raises UsageError."""
+    plan, store = prepared.plan, prepared.store
+    check_output(store)
+    ledger = read_ledger(store)
+    check_same(store, ledger, plan)
+    files = sort_files(prepared.files, ledger)
+    if files.changed and plan.pipeline.on_change == "error":
+        raise UsageError(changed_message(files.changed))
+    total, broken = _count(prepared, files.todo)
+    begun = sum(stop - start for f in files.todo for start, stop in ledger.answered(f))
+    return {
+        "name": plan.pipeline.name,
+        "files": len(prepared.files),
+        "finished files": len(files.finished),
+        "changed files": len(files.changed),
+        "new": total - begun,
+        "done": ledger.rows,
+        "rejected": ledger.rejected,
+        "broken files": broken,
+        "stages": [_stage(step) for step in plan.steps],
+        "columns": {f.name: str(f.type) for f in plan.columns},
+        "output": store.home or store.path,
+    }
+
+
+def _count(prepared: Prepared, files: tuple[SourceFile, ...]) -> tuple[int, dict[str, str]]:
+    """Rows of these files, and the files that cannot be read, with the reason."""
+    source, columns = prepared.plan.pipeline.source, prepared.plan.read
+
+    def rows(file: SourceFile) -> int | str:
+        try:
+            return source.extent(file, columns).rows
+        except (SourceFailed, UsageError) as error:
+            return str(error)
+
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+        found = dict(zip([f.name for f in files], pool.map(rows, files), strict=True))
+    broken = {name: why for name, why in found.items() if isinstance(why, str)}
+    return sum(n for n in found.values() if isinstance(n, int)), broken
+
+
+def _stage(step: Step) -> dict[str, Any]:
+    return {
+        "stage": step.label,
+        "model": step.model.name if step.model else None,
+        "revision": step.model.revision if step.model else None,
+        "reads": dict(step.inputs),
+        "writes": {name: str(type) for name, type in step.writes.items()},
+        "precision": step.device.precision,
+        "pool": {"min": step.pool.min, "max": step.pool.max},
+        "resources": step.resources.model_dump(),
+    }
+
+
+def print_plan(report: dict[str, Any]) -> None:
+    """The report for people."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{report['name']}: {report['files']} source files, {report['new']:,} rows new, "
+        f"{report['done']:,} done, {report['rejected']:,} rejected"
+    )
+    for stage in report["stages"]:
+        model = f"  {stage['model']} at {stage['revision']}" if stage["model"] else ""
+        console.print(f"\n{stage['stage']}{model}")
+        for name, column in stage["reads"].items():
+            console.print(f"  reads   {name}" + (f" from {column}" if name != column else ""))
+        for column, kind in stage["writes"].items():
+            console.print(f"  writes  {column}: {kind}")
+        wants = {k: v for k, v in stage["resources"].items() if v}
+        pool = stage["pool"]
+        console.print(
+            f"  pool    {pool['min']} to {pool['max'] or 'as many as fit'} actors {wants or ''}"
+        )
+    console.print(f"\nwrites {', '.join(report['columns'])}\nto     {report['output']}")
+    for name, why in report["broken files"].items():
+        console.print(f"cannot be read: {name}: {why}")

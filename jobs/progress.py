@@ -1,0 +1,117 @@
+"""How far a run is: a moving table on a terminal, plain lines elsewhere; a summary at the end."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from jobs.run import Outcome
+from pipelines.dispatch import Status
+from pipelines.plan import Plan
+
+LINE_SECONDS = 10.0
+"""How often a plain line is written: a day's log stays under ten thousand lines."""
+
+
+class Progress:
+    """Shows a run's status on stderr; call it with (plan, status)."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console) if self._console.is_terminal else None
+        self._start = time.monotonic()
+        self._last = 0.0
+
+    def __enter__(self) -> "Progress":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, plan: Plan, status: Status) -> None:
+        """Show the status."""
+        seconds = time.monotonic() - self._start
+        if self._live is not None:
+            self._live.update(_table(status, seconds))
+        elif seconds - self._last >= LINE_SECONDS:
+            self._last = seconds
+            print(_line(status, seconds), file=sys.stderr, flush=True)
+
+
+def _table(status: Status, seconds: float) -> Table:
+    table = Table(title=_line(status, seconds), title_justify="left", box=None)
+    for name in ("stage", "rows", "rows/s", "rejected", "s/row"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for label, step in status.steps.items():
+        rate = f"{step.rows / seconds:.1f}" if seconds else ""
+        each = f"{step.seconds / step.rows:.3g}" if step.rows else ""
+        table.add_row(label, f"{step.rows:,}", rate, f"{step.rejected:,}", each)
+    return table
+
+
+def _line(status: Status, seconds: float) -> str:
+    share = status.bytes / status.total_bytes if status.total_bytes else 0.0
+    rest = f", about {_time(seconds / share - seconds)} left" if 0.02 < share < 1 else ""
+    return (
+        f"{status.rows:,} rows written, {status.rejected:,} rejected, {share:.0%} of the source, "
+        f"{_time(seconds)}{rest}"
+    )
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def print_summary(outcome: Outcome) -> None:
+    """What a run came to, with the time split per stage, on stderr."""
+    console = Console(stderr=True, highlight=False)
+    status = outcome.status
+    if status is None:
+        console.print(f"nothing to do: {_counts(outcome)}")
+        return
+    console.print(
+        f"{status.rows:,} rows written, {status.rejected:,} rejected in "
+        f"{_time(outcome.seconds)} ({status.units} units); {_counts(outcome)}"
+    )
+    console.print(_split(status, outcome.seconds))
+    for name, why in list(status.left_out.items())[:5]:
+        console.print(f"not answered: {name}: {why}", style="yellow")
+    if len(status.left_out) > 5:
+        console.print(f"... and {len(status.left_out) - 5} more files not answered")
+    if status.left_out:
+        console.print("run again to answer what is left")
+
+
+def _counts(outcome: Outcome) -> str:
+    return f"the output has {outcome.rows:,} rows and {outcome.rejected:,} rejects"
+
+
+def _split(status: Status, seconds: float) -> Table:
+    """Where the time went: seconds of work in each box, and how busy that kept it."""
+    table = Table(box=None)
+    for name in ("", "rows", "rejected", "busy s", "load s", "prepare s", "wait s", "infer s"):
+        table.add_column(name, justify="left" if not name else "right")
+    for box, busy in status.busy.items():
+        step = status.steps.get(box)
+        if step is None:
+            table.add_row(box, "", "", f"{busy:.1f}")
+            continue
+        r = step.report
+        spent = (f"{x:.1f}" for x in (busy, r.load, r.prepare, r.wait, r.infer))
+        table.add_row(box, f"{step.rows:,}", f"{step.rejected:,}", *spent)
+    total = sum(status.busy.values())
+    table.caption = f"{total:.1f} s of work in {seconds:.1f} s: boxes work at the same time"
+    return table

@@ -1,0 +1,94 @@
+"""`gristmill show`: the state of an output, read from its footers."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from actors.errors import UsageError
+from pipelines import lock
+from pipelines.ledger import Ledger, read_ledger
+from pipelines.record import records
+from pipelines.store import OURS, REJECTS, Store
+
+
+def show(output: str, base: Path) -> dict[str, Any]:
+    """Rows, rejects by stage and reason, runs, and the models that made the columns.
+
+    Raises UsageError when there is no output of ours.
+    """
+    store = Store.at(output, base)
+    if OURS not in store.top():
+        raise UsageError(
+            f"{output} is no output of gristmill: it has no folder {OURS}.\n"
+            "  name the folder that stands in the pipeline file under  sink: path:"
+        )
+    ledger = read_ledger(store)
+    runs = list(records(store))
+    owner = lock.read(store)
+    return {
+        "output": output,
+        "rows": ledger.rows,
+        "rejected": ledger.rejected,
+        "parts": sum(len(unit) for unit in ledger.units.values()),
+        "rejects": _reasons(store, ledger),
+        "stages": runs[-1].description["steps"] if runs else [],
+        "runs": [
+            {
+                "run": r.run,
+                "state": "died" if r.state == "running" and not _runs(owner, r.run) else r.state,
+                "rows": r.rows,
+                "rejected": r.rejected,
+                "seconds": r.stopped - r.started if r.stopped else None,
+                "error": r.error,
+            }
+            for r in runs
+        ],
+    }
+
+
+def _runs(owner: lock.Owner | None, run: str) -> bool:
+    return owner is not None and owner.run == run and lock.is_alive(owner)
+
+
+def _reasons(store: Store, ledger: Ledger) -> list[dict[str, Any]]:
+    """How many rejects count, by stage and reason, most first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for unit in ledger.units.values():
+        if unit[-1].rejected:
+            with store.open(f"{REJECTS}/{unit[-1].name}") as file:
+                table = pq.read_table(file, columns=["stage", "reason"])
+            counts.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return [{"stage": s, "reason": r, "rows": n} for (s, r), n in counts.most_common()]
+
+
+def print_output(report: dict[str, Any]) -> None:
+    """The report for people."""
+    console = Console(highlight=False)
+    console.print(
+        f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
+        f"{report['parts']} parts"
+    )
+    _print_rows(console, "rejects", ("stage", "reason", "rows"), report["rejects"])
+    _print_rows(console, "stages", ("task", "model", "revision", "precision"), report["stages"])
+    runs = [
+        r | {"seconds": f"{r['seconds']:.1f}" if r["seconds"] is not None else ""}
+        for r in report["runs"]
+    ]
+    _print_rows(console, "runs", ("run", "state", "rows", "rejected", "seconds"), runs)
+
+
+def _print_rows(
+    console: Console, title: str, names: tuple[str, ...], rows: list[dict[str, Any]]
+) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", box=None)
+    for name in names:
+        table.add_column(name, justify="right" if name in ("rows", "rejected") else "left")
+    for row in rows:
+        table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
+    console.print(table)
