@@ -59,7 +59,7 @@ def measure(documents: list[Document], output: Path) -> dict[str, Any]:
         ]
         for degraded in (False, True)
     }
-    truth = [(f"{d.file}\t{e.text}", e.label) for d, _ in pages for e in d.entities]
+    truth = [(f"{d.file}\t{text}", label) for d, _ in pages for text, label in d.entities]
     found = [(f"{d.file}\t{e['text']}", e["label"]) for d, r in pages for e in r["entities"]]
     return {
         "pages": len(pages),
