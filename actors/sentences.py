@@ -21,8 +21,8 @@ ABBREVIATED = re.compile(
 FEWEST_WORDS = 5
 STOP = re.compile(r"[.!?…。！？؟][\"'”’)\]]*$")
 # Weight of being like the whole against being unlike what is chosen already (MMR's lambda), and of
-# standing early: the last sentence starts 0.05 of cosine behind the first. Both are customary values
-# that gave sensible summaries of prose; they were not tuned.
+# standing early: the last sentence starts 0.05 of cosine behind the first. Both are customary
+# values that gave sensible summaries of prose; they were not tuned.
 LIKENESS = 0.7
 LEAD = 0.05
 
