@@ -206,10 +206,10 @@ def _tasks(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from jobs.demo import demo
 
-    result, code = demo(args.folder, cache_folder())
+    result = demo(args.folder, cache_folder())
     if args.json:
         _print_json(result)
-    return code
+    return 0
 
 
 def _models(args: argparse.Namespace) -> int:

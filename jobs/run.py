@@ -74,7 +74,7 @@ class Outcome:
 def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     """List the source and check the plan; loads no model. Raises UsageError."""
     files = tuple(pipeline.source.files(base))
-    schema = pipeline.source.schema(files)
+    schema = pipeline.source.offers(files)
     plan = make_plan(pipeline, file, base, cache, schema)
     return Prepared(plan, files, Store.at(pipeline.sink.path, base))
 

@@ -45,20 +45,34 @@ def _start(address: str | None) -> None:
 
     # Workers at normal priority: at Ray's default of 15 any other process starves them.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # What Ray's C++ side logs to the terminal is for its developers; its log files keep it.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray would tell that GPU masks will change one day; it does not concern users of ours.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    memory = int(psutil.virtual_memory().total * OBJECT_STORE_SHARE)
+    local = {"include_dashboard": False, "object_store_memory": min(memory, OBJECT_STORE_MOST)}
     try:
-        if address is not None:
-            ray.init(address=address, **quiet)
-            return
-        memory = int(psutil.virtual_memory().total * OBJECT_STORE_SHARE)
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=min(memory, OBJECT_STORE_MOST),
-            **quiet,
-        )
+        with _no_stderr():
+            ray.init(
+                address=address or "local",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **({} if address else local),
+            )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = f"at {address}" if address else "on this machine"
         raise RunFailed(f"Ray cannot be reached {where}: {error}") from None
+
+
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Hide what Ray's C++ side says of its own log level; errors are raised all the same."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

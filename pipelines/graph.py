@@ -10,6 +10,7 @@ would otherwise fuse it into the first stage's actors, where reading would wait 
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ def run(
         speed,
         limit,
     )
-    with _settings(), _watching(dispatcher, watch):
+    with _settings(), _quiet(), _watching(dispatcher, watch):
         dataset = _graph(ray.put(job), job.plan, pools, dispatcher)
         try:
             for _ in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -174,8 +175,7 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
             compute=ActorPoolStrategy(
                 min_size=size.least, max_size=size.most, initial_size=size.most
             ),
-            max_restarts=-1,
-            max_task_retries=UNIT_TRIES,
+            ray_remote_args_fn=_actor_options,
         )
     return dataset.map_batches(
         _commit,
@@ -186,6 +186,11 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         num_cpus=COMMIT_CPUS,
         compute=TaskPoolStrategy(size=COMMITTERS),
     )
+
+
+def _actor_options() -> dict[str, int]:
+    """Actors come back as often as machines die; a unit that ends its actors does not."""
+    return {"max_restarts": -1, "max_task_retries": UNIT_TRIES}
 
 
 def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
@@ -269,6 +274,16 @@ def _settings() -> Iterator[None]:
         logging.getLogger("ray.data").setLevel(level)
         for name, value in before.items():
             setattr(context, name, value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Data's advice to programmers from the people who run pipelines."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
+        # How actors restart can be said in no other way in this version.
+        warnings.filterwarnings("ignore", message="`ray_remote_args_fn` is deprecated")
+        yield
 
 
 @contextlib.contextmanager

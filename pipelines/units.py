@@ -30,14 +30,14 @@ class SourceFile:
     size     bytes.
     version  size and modification time in nanoseconds, "size-mtime_ns".
     path     where it is: an absolute path, or a path inside the file system of `home`.
-    home     the URI of its file system, empty for this machine.
+    home     the URI of its file system, empty for this machine. Never shown: it may hold secrets.
     """
 
     name: str
     size: int
     version: str
     path: str = field(compare=False)
-    home: str = field(default="", compare=False)
+    home: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,12 @@ def test_columns_must_be_in_the_header(tmp_path):
         source.offers(source.files(tmp_path))
 
 
+def test_a_header_with_a_name_twice_is_refused(tmp_path):
+    source = write(tmp_path, b"a,b,a\n1,2,3\n")
+    with pytest.raises(UsageError, match=r"the header of source file 'in\.csv' has 'a' twice"):
+        source.offers(source.files(tmp_path))
+
+
 def test_an_unknown_type_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match=r"unknown type 'strng' \(did you mean 'string'\?\)"):
         Csv(path="x", columns={"a": "strng"})

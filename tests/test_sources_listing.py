@@ -10,6 +10,7 @@ from source_cases import read_all, touch
 from actors.errors import UsageError
 from pipelines.sources import Text
 from pipelines.sources.listing import list_files
+from pipelines.units import SourceFile
 
 
 def names(base, *paths, extensions=(".txt",)):
@@ -36,6 +37,7 @@ def test_a_file_named_outright_is_taken_whatever_its_name(tmp_path):
         ("in/[!a].txt", ["b.txt"]),
         ("in/[ab].txt", ["a.txt", "b.txt"]),
         ("in/*", ["a.txt", "b.txt"]),
+        ("in/c*", ["c.md"]),
         ("in/**", ["a.txt", "b.txt", "d/c.txt", "d/e/f.txt"]),
         ("in/*/*/f.txt", ["d/e/f.txt"]),
     ],
@@ -126,6 +128,10 @@ def test_secrets_of_a_uri_are_not_shown(tmp_path):
         names(tmp_path, "nosuch://user:secret@host/x?key=secret")
     assert "'nosuch://host/x' cannot be opened" in str(error.value)
     assert "secret" not in str(error.value)
+
+
+def test_secrets_of_a_uri_are_not_in_the_text_of_a_source_file():
+    assert "secret" not in repr(SourceFile("a", 1, "1-1", "b/a", home="s3://user:secret@b/a"))
 
 
 def test_units_and_listing_need_no_ray():

@@ -67,6 +67,15 @@ def test_only_asked_columns_are_read_in_the_asked_type(tmp_path):
     assert table["kind"].to_pylist() == RICH["kind"].to_pylist()
 
 
+def test_names_with_dots_are_names(tmp_path):
+    table = pa.table({"b": [{"c": 1}], "a.b": ["x"], "a": [2], "b.c": [3]})
+    source = write(tmp_path, table)
+    unit = whole(source, source.files(tmp_path))
+    for name in table.column_names:
+        read = source.read(unit, pa.schema([table.schema.field(name)])).table
+        assert read[name].to_pylist() == table[name].to_pylist()
+
+
 def test_no_column_at_all_still_counts_the_rows(tmp_path):
     source = write(tmp_path, row_group_size=3)
     table = source.read(whole(source, source.files(tmp_path)), pa.schema([])).table

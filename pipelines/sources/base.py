@@ -4,14 +4,15 @@ A row that cannot be read is a row of the table like any other, with nulls for i
 reason in `_reject`; only files vanish or break, and then none of their rows is answered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.errors import SourceFailed
+from actors.errors import SourceFailed, UsageError
 from pipelines.sources.listing import file_system, list_files, version
 from pipelines.units import Extent, SourceFile, Span, Unit
 
@@ -56,16 +57,21 @@ class Changed(Exception):
 class Source(BaseModel):
     """Base of every source: its fields are the options below `source:` in the pipeline file.
 
-    Sources are frozen and pickle. A kind implements `offers`, `extent` and either `read_span` or
-    `read`; the base class lists files, and guards reading by the files' versions.
+    Sources are frozen and pickle. A kind implements `columns_of`, `extent` and either `read_span`
+    or `read`; the base class lists files, and guards reading by the files' versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    extensions_default: ClassVar[tuple[str, ...]] = ()
+    endings: ClassVar[tuple[str, ...]] = ()
+    """Endings of this kind's files, lower case, with the dot."""
 
     path: str | tuple[str, ...] = Field(
         description="File, folder, glob or a list of them; local or a URI such as s3://bucket/key."
+    )
+    extensions: tuple[str, ...] = Field(
+        default=(),
+        description="Endings of the files to take from folders, in place of the kind's usual ones.",
     )
 
     def files(self, base: Path) -> list[SourceFile]:
@@ -74,13 +80,19 @@ class Source(BaseModel):
         Raise UsageError for a path that is not there or has no file of this kind.
         """
         paths = (self.path,) if isinstance(self.path, str) else self.path
-        return list_files(paths, base, self._extensions())
+        chosen = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
+        return list_files(paths, base, chosen or self.endings)
 
     def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
-        """Return the columns that the files offer, looking into as few of them as it takes.
+        """Return the columns that the files offer. Raise UsageError when that cannot be told, and
+        for a file that must not be read."""
+        try:
+            return self.columns_of(files)
+        except SourceFailed as error:
+            raise UsageError(str(error)) from error
 
-        Raise UsageError when they cannot be told or must not be read.
-        """
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
+        """Tell the columns, looking into as few files as it takes."""
         raise NotImplementedError
 
     def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
@@ -110,24 +122,30 @@ class Source(BaseModel):
         when it is unreadable."""
         raise NotImplementedError
 
-    def _extensions(self) -> tuple[str, ...]:
-        """The endings of this kind's files, lower case, with the dot."""
-        return self.extensions_default
-
     def _guarded(self, span: Span, columns: pa.Schema) -> pa.Table:
         """Read one span of the planned version whole, or raise Changed."""
         check_version(span.file)
-        try:
+        with planned(span.file):
             table = self.read_span(span, columns)
-        except FileNotFoundError as error:
-            raise Changed("vanished") from error
-        except (OSError, ValueError, pa.ArrowException) as error:
-            check_version(span.file)
-            raise Changed(f"cannot be read: {error}"[:MESSAGE_LENGTH]) from error
-        check_version(span.file)
         if table.num_rows != span.rows:
             raise Changed("changed")
         return table
+
+
+@contextmanager
+def planned(file: SourceFile) -> Iterator[None]:
+    """Raise Changed when reading inside fails, or read anything but the planned version.
+
+    Looking at the version after reading is what proves the content.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Changed("vanished") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        check_version(file)
+        raise Changed(f"cannot be read: {error}"[:MESSAGE_LENGTH]) from error
+    check_version(file)
 
 
 def check_version(file: SourceFile) -> None:

@@ -22,7 +22,7 @@ from pipelines.units import Extent, SourceFile, Span
 class Csv(TypedLines):
     """Rows from CSV. An empty field is null in a column of numbers, and empty text in text."""
 
-    extensions_default: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
+    endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
 
     kind: Literal["csv"] = "csv"
     delimiter: str | None = Field(
@@ -31,7 +31,7 @@ class Csv(TypedLines):
         description="Character between fields: a comma by default, a tab in .tsv files.",
     )
 
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Infer the types from the first file that has a row, `columns` aside."""
         for file in files:
             names, rows = self._sample(file)

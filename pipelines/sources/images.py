@@ -17,26 +17,18 @@ SCHEMA = pa.schema([("path", pa.string()), ("image", pa.binary())])
 class Images(Source):
     """Rows from image files: `path`, where the file is, and `image`, its bytes."""
 
-    extensions_default: ClassVar[tuple[str, ...]] = (
+    endings: ClassVar[tuple[str, ...]] = (
         ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
     )  # fmt: skip
 
     kind: Literal["images"] = "images"
-    extensions: tuple[str, ...] = Field(
-        default=(),
-        description="Endings of the files to take from folders, in place of the usual ones.",
-    )
     max_bytes: int = Field(
         default=256 << 20,
         ge=1,
         description="Largest file; larger ones are rejected. 64 megapixels unpacked are 192 MB.",
     )
 
-    def _extensions(self) -> tuple[str, ...]:
-        named = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
-        return named or self.extensions_default
-
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return `path` and `image`."""
         return SCHEMA
 

@@ -20,11 +20,11 @@ LAYOUT = Layout(blank=b" \t\r")
 class Jsonl(TypedLines):
     """Rows from JSON Lines. Text stays text; dates and decimals only where `columns` says so."""
 
-    extensions_default: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
     kind: Literal["jsonl"] = "jsonl"
 
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Infer the columns from the first file that has a row, `columns` aside."""
         given = parse_types(self.columns)
         rows = next(filter(None, map(self._sample, files)), [])

@@ -69,8 +69,9 @@ def list_files(paths: Sequence[str], base: Path, extensions: Sequence[str]) -> l
 
     Names are relative to the root: the folder, a file's folder, or a glob's part before the first
     wildcard. With several paths, names begin with the root as it was written, so that equal names
-    in two roots stay apart. Folders, and globs that end in `*`, give files with one of `extensions`
-    (lower case, with the dot). Raise UsageError for a path that is not there or has no such file.
+    in two roots stay apart. Folders, and globs that end in `/*` or `/**`, give files with one of
+    `extensions` (lower case, with the dot). Raise UsageError for a path that is not there or has no
+    such file.
     """
     roots = [_root(path, base) for path in paths]
     found: dict[tuple[str, str], SourceFile] = {}
@@ -149,9 +150,14 @@ def _wanted(found: Iterable[Entry], glob: str, extensions: Sequence[str]) -> lis
     if glob:
         pattern = glob_pattern(glob)
         found = [entry for entry in found if pattern.match(entry.name)]
-    if glob and not glob.endswith("*"):
+    if not _open_ended(glob):
         return list(found)
     return [entry for entry in found if entry.name.lower().endswith(tuple(extensions))]
+
+
+def _open_ended(glob: str) -> bool:
+    """Say whether a glob, or a folder without one, leaves the files' names to the kind."""
+    return glob.split("/")[-1] in ("", "*", "**")
 
 
 def _source_file(root: Root, prefix: str, entry: Entry) -> SourceFile:
@@ -187,7 +193,7 @@ def _names(system: fs.FileSystem, folder: str) -> list[str]:
 
 def _nothing(root: Root, found: Sequence[Entry], extensions: Sequence[str]) -> str:
     """Say what was looked for below a root, and what is there instead."""
-    looked = root.glob if root.glob and not root.glob.endswith("*") else " ".join(extensions)
+    looked = " ".join(extensions) if _open_ended(root.glob) else root.glob
     kinds = Counter(posixpath.splitext(entry.name)[1].lower() or "no ending" for entry in found)
     there = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(5))
     return (

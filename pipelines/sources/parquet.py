@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 import pyarrow as pa
 from pyarrow import parquet as pq
 
-from actors.errors import SourceFailed, UsageError
+from actors.errors import SourceFailed
 from pipelines.sources.base import Source, answer, failed, open_file
 from pipelines.sources.columns import agree, offered
 from pipelines.units import Extent, SourceFile, Span
@@ -41,19 +41,17 @@ _REFUSED = (OSError, pa.ArrowException, ValueError)
 class Parquet(Source):
     """Rows from Parquet files that agree on the columns asked for."""
 
-    extensions_default: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
+    endings: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
     kind: Literal["parquet"] = "parquet"
 
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return the first file's columns; the other files are checked when they are opened."""
         try:
             with _opened(files[0]) as opened:
                 return offered(_without_extensions(opened.schema_arrow))
-        except SourceFailed as error:
-            raise UsageError(str(error)) from error
         except _REFUSED as error:
-            raise UsageError(str(failed(files[0], error))) from error
+            raise failed(files[0], error) from error
 
     def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
         """Read the footer: rows, unpacked bytes, and where row groups begin."""
@@ -158,7 +156,7 @@ def _batches(opened: pq.ParquetFile, span: Span, names: list[str]) -> Iterator[p
         ):
             start, stop = max(span.start - at, 0), min(span.stop - at, batch.num_rows)
             if start < stop:
-                yield batch.slice(start, stop - start)
+                yield batch.select(names).slice(start, stop - start)
             at += batch.num_rows
             if at >= span.stop:
                 break

@@ -21,15 +21,11 @@ LAYOUT = Layout()
 class Text(Source):
     """Rows from text: `path`, where the file is, and `text`. Empty files and lines are rows."""
 
-    extensions_default: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md", ".rst")
+    endings: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md", ".rst")
 
     kind: Literal["text"] = "text"
     rows: Literal["file", "line"] = Field(default="file", description="What one row is.")
     encoding: str = Field(default="utf-8", description="Encoding, by its Python name.")
-    extensions: tuple[str, ...] = Field(
-        default=(),
-        description="Endings of the files to take from folders, in place of the usual ones.",
-    )
     max_bytes: int = Field(
         default=16 << 20,
         ge=1,
@@ -46,17 +42,13 @@ class Text(Source):
             raise ValueError(f"rows: line needs one byte per newline, unlike {self.encoding!r}")
         return self
 
-    def _extensions(self) -> tuple[str, ...]:
-        named = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
-        return named or self.extensions_default
-
     def files(self, base: Path) -> list[SourceFile]:
         """List the files; compressed ones are refused."""
         files = super().files(base)
         refuse_packed(files)
         return files
 
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return `path` and `text`."""
         return SCHEMA
 

@@ -11,8 +11,8 @@ from pipelines.sources.base import (
     Reject,
     Skipped,
     answer_schema,
-    check_version,
     open_file,
+    planned,
     told,
 )
 from pipelines.units import SourceFile, Unit
@@ -45,25 +45,14 @@ def _each(files: list[SourceFile], most_bytes: int) -> Iterable[bytes | Reject |
 def _one(file: SourceFile, most_bytes: int) -> bytes | Reject | Skipped:
     """Read one file of the planned version; one that is too large is never opened."""
     try:
-        check_version(file)
-        if file.size > most_bytes:
-            text = f"the file has {file.size} bytes, more than max_bytes ({most_bytes})"
-            return Reject("file_too_large", text)
-        data = _content(file)
-        check_version(file)
+        with planned(file):
+            if file.size > most_bytes:
+                text = f"the file has {file.size} bytes, more than max_bytes ({most_bytes})"
+                return Reject("file_too_large", text)
+            with open_file(file) as stream:
+                data: bytes = stream.read(file.size)
     except Changed as change:
         return Skipped(file, str(change))
-    return data
-
-
-def _content(file: SourceFile) -> bytes:
-    try:
-        with open_file(file) as stream:
-            data: bytes = stream.read(file.size)
-    except FileNotFoundError as error:
-        raise Changed("vanished") from error
-    except (OSError, pa.ArrowException) as error:
-        raise Changed(f"cannot be read: {error}") from error
     return data
 
 
