@@ -77,6 +77,13 @@ def test_rows_are_lines_of_text_and_wider_gaps_are_empty_lines() -> None:
     assert text == "line 0\nline 1\nline 2\n\nline 3\nline 4"
 
 
+def test_rows_of_a_form_are_paragraphs_of_their_own_however_many_they_are() -> None:
+    boxes = [*(line(40, 40 + 40 * n, 300) for n in range(6)), line(40, 280, 600)]
+    reads = [(f"row {n}", 0.9) for n in range(7)]
+    text = page_columns(boxes, reads, 0.0)["text"]
+    assert text.split("\n\n") == [f"row {n}" for n in range(7)]
+
+
 def test_cells_of_one_row_are_parted_by_a_tab() -> None:
     boxes = [line(400, 20, 60), line(40, 22, 100)]
     assert page_columns(boxes, [("12.50", 0.9), ("Total", 0.8)], 0.0)["text"] == "Total\t12.50"
