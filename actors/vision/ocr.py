@@ -75,6 +75,13 @@ class Ocr(Stage):
             "vision-encoder-decoder (TrOCR, Donut), image-text-to-text (got_ocr2, glm_ocr...)"
         )
 
+    def model_options(
+        self, config: Mapping[str, Any] | None
+    ) -> list[tuple[str, Mapping[str, Any]]]:
+        """No detector for models that read whole pages."""
+        needless = config is not None and kind(config) in ("donut", "chat")
+        return [] if needless else super().model_options(config)
+
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load a reader of lines with its detector, or a reader of pages."""
         config = json.loads((files.folder / "config.json").read_text("utf-8"))
