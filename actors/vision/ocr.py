@@ -132,7 +132,7 @@ def kind(config: Mapping[str, Any]) -> str | None:
         return "ctc" if name.endswith("_rec") else None
     if name == "vision-encoder-decoder":
         encoder = config.get("encoder", {}).get("model_type", "")
-        return "donut" if "swin" in encoder else "line"
+        return "donut" if "donut" in encoder else "line"
     classes = " ".join(config.get("architectures") or ())
     writes = "ForConditionalGeneration" in classes or "ForImageTextToText" in classes
     return "chat" if writes and "vision_config" in config else None
