@@ -1,8 +1,8 @@
 """The catalogue: every task, found by looking at the files. Listing them imports none.
 
 A task is a file `actors/<family>/<task>.py` with one public class derived from Stage; its name is
-the file's, with hyphens. Files without such a class are helpers.
-A stage of one's own is named `module:Class`.
+the file's, with hyphens. Files without such a class are no
+tasks. A stage of one's own is named `module:Class`.
 """
 
 import ast
@@ -17,9 +17,6 @@ from actors.errors import UsageError, nearest
 from actors.stage import Stage
 
 HERE = Path(__file__).parent
-
-FAMILIES = ("audio", "multimodal", "nlp", "tabular", "vision")
-"""The folders of tasks; what stands beside them in actors/ is shared by tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +42,19 @@ def names() -> list[str]:
 
 
 def _scan(folder: Path) -> Iterator[Task]:
-    for path in (p for family in FAMILIES for p in folder.glob(f"{family}/[a-z]*.py")):
-        name, family = path.stem.replace("_", "-"), path.parent.name
-        yield Task(name, family, f"{folder.name}.{family}.{path.stem}", _summary(path))
+    for path in folder.glob("*/[a-z]*.py"):
+        summary = _summary(path)
+        if summary is not None:
+            name, family = path.stem.replace("_", "-"), path.parent.name
+            yield Task(name, family, f"{folder.name}.{family}.{path.stem}", summary)
 
 
-def _summary(path: Path) -> str:
-    """Return the first docstring line of the first class derived from Stage, or nothing."""
+def _summary(path: Path) -> str | None:
+    """Return the first docstring line of the first class derived from Stage; None without one."""
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.ClassDef) and "Stage" in map(ast.unparse, node.bases):
             return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+    return None
 
 
 def stage_class(name: str) -> type[Stage]:

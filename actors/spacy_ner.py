@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import StageFailed
-from actors.text import paragraphs
+from actors.text import blocks
 
 # Components that find entities, or feed those that do; parser, tagger and lemmatizer are left out.
 ENTITY_FACTORIES = {"beam_ner", "entity_ruler", "ner", "span_ruler", "transformer", "tok2vec"}
@@ -61,9 +61,9 @@ def _needless(config: Mapping[str, Any]) -> list[str]:
 
 
 def pieces(text: str, split: bool) -> list[tuple[int, str]]:
-    """Cut a text into (start, piece): at blank lines if `split`, and after a sentence,
-    before LONGEST_PIECE code points. What is left out is white space only."""
-    spans = paragraphs(text) if split else [(0, len(text))]
+    """Cut a text into (start, piece): at blank lines and list entries if `split`, and after
+    a sentence, before LONGEST_PIECE code points. What is left out is white space only."""
+    spans = blocks(text) if split else [(0, len(text))]
     return [(a, text[a:b]) for start, end in spans for a, b in _short(text, start, end)]
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -86,7 +87,7 @@ class Supervisor:
     def __init__(self, load: Load, row_timeout: float = 120.0, memory: int | None = None) -> None:
         self._load = load
         self._row_timeout = row_timeout
-        self._memory = memory or int(psutil.virtual_memory().total * MEMORY_SHARE)
+        self._memory = memory or int(machine_memory() * MEMORY_SHARE)
         self._child: _Child | None = None
         self.load_seconds = 0.0
 
@@ -283,6 +284,15 @@ class _Overdue(GristmillError):
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine, or the container that this is, may use."""
+    total = int(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError, ValueError):
+        # "max", where there is no limit, is no number.
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
 
 
 def _nulls(schema: pa.Schema, rows: int) -> pa.Table:

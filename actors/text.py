@@ -17,6 +17,8 @@ SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
 
 # A word that was hyphenated at a line's end: lower case on both sides, so "Anglo-\nSaxon" stays.
 HYPHENATED = re.compile(r"(?<=[^\W\d_])-\r?\n(?=[^\W\d_])")
+# A line that begins an entry of a list or a form: "- x", "3. x", "Total due: x".
+ENTRY = re.compile(r"\s*(?:[-*•–·]\s|\d{1,3}[.)]\s|[^\W\d_][\w .#/-]{0,30}:\s)")
 PARAGRAPH_END = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
 
 
@@ -72,6 +74,26 @@ def paragraphs(text: str) -> list[tuple[int, int]]:
     starts = [0, *(end for _, end in ends)]
     stops = [*(start for start, _ in ends), len(text)]
     return [(a, b) for a, b in zip(starts, stops, strict=True) if text[a:b].strip()]
+
+
+def blocks(text: str) -> list[tuple[int, int]]:
+    """Return the spans of what runs on: paragraphs, and each entry of those that are lists."""
+    found: list[tuple[int, int]] = []
+    for start, end in paragraphs(text):
+        lines = [(start + m.start(), start + m.end()) for m in re.finditer(r".+", text[start:end])]
+        found += _entries(text, lines)
+    return found
+
+
+def _entries(text: str, lines: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join the lines of a paragraph, but for those that begin an entry."""
+    found: list[tuple[int, int]] = []
+    for start, end in lines:
+        if found and not ENTRY.match(text, start, end):
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:

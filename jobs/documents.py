@@ -33,8 +33,8 @@ class Document:
 def make_documents(folder: Path, seed: int = 0) -> list[Document]:
     """Write the pages and `truth.jsonl` into the folder; return what stands in the latter.
 
-    `text` is in reading order, line by line as set, paragraphs parted by an empty line. Equal
-    seeds make equal pages.
+    `text` is in reading order, line by line as set, cells parted by a tab and paragraphs by an
+    empty line. Equal seeds make equal pages.
     """
     folder.mkdir(parents=True, exist_ok=True)
     documents = []
@@ -69,7 +69,7 @@ class Sheet:
         font = _font(size)
         for x, cell in cells.items():
             self._draw.text((x, self.y), cell, fill=15, font=font)
-        self.text.append(" ".join(cells.values()))
+        self.text.append("\t".join(cells.values()))
         self.y += size * LEADING
 
     def paragraph(self, text: str, left: int = MARGIN, width: int = WIDTH - 2 * MARGIN) -> None:

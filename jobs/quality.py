@@ -19,7 +19,8 @@ def character_error_rate(truth: str, read: str) -> float:
 def entity_f1(truth: Iterable[tuple[str, str]], found: Iterable[tuple[str, str]]) -> float:
     """Return the F1 of two sets of (text, label), 0..1.
 
-    Labels that the truth never uses are left out: it does not say where those are.
+    Case, white space and a leading "the" do not count. Labels that the truth never uses are left
+    out: it does not say where those are.
     """
     wanted = {(_plain(text), label) for text, label in truth}
     labels = {label for _, label in wanted}
@@ -30,4 +31,5 @@ def entity_f1(truth: Iterable[tuple[str, str]], found: Iterable[tuple[str, str]]
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split())
+    """One space for any white space, lower case, no article: annotators differ in these."""
+    return " ".join(text.split()).lower().removeprefix("the ")

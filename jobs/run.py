@@ -4,7 +4,7 @@ import contextlib
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -76,7 +76,9 @@ def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     files = tuple(pipeline.source.files(base))
     schema = pipeline.source.offers(files)
     plan = make_plan(pipeline, file, base, cache, schema)
-    return Prepared(plan, files, Store.at(pipeline.sink.path, base))
+    store = Store.at(pipeline.sink.path, base)
+    _check_apart(files, store)
+    return Prepared(plan, files, store)
 
 
 def run(prepared: Prepared, options: Options, watch: Callable[[Plan, Status], None]) -> Outcome:
@@ -117,6 +119,16 @@ def check_output(store: Store) -> None:
         raise UsageError(
             f"{store.path} holds files that gristmill did not write: {', '.join(names[:5])}.\n"
             "  give the sink a folder of its own:  sink: {kind: parquet, path: NEW_FOLDER}"
+        )
+
+
+def _check_apart(files: Sequence[SourceFile], store: Store) -> None:
+    """Refuse to take an output's own files for its source. Raises UsageError."""
+    inside = next((f for f in files if f.path.startswith(store.path + "/")), None)
+    if inside is not None:
+        raise UsageError(
+            f"the sink {store.path} lies inside the source: {inside.name!r} is one of its files.\n"
+            "  give the sink a folder outside the source's, or name the source's files by a glob"
         )
 
 

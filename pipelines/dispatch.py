@@ -88,7 +88,8 @@ class Dispatcher:
         self._pools = pools
         self._speed = dict(seconds_per_row)
         self._left = limit
-        self._largest = 0
+        self._files = len(work.files)
+        self._largest = self._cut_rows = self._cut_bytes = 0
         self._dealt: dict[int, Ticket | None] = {}
         self._under_way: dict[str, int] = {}
         # One unit in each actor, one waiting before it, and two being read or committed.
@@ -153,18 +154,29 @@ class Dispatcher:
         if unit is None:
             return None
         self._largest = max(self._largest, unit.rows)
+        self._cut_rows += unit.rows
+        self._cut_bytes += unit.bytes
         if self._left is not None:
             self._left -= unit.rows
         return Ticket(unit, unit.id)
 
     def _unit_rows(self) -> int:
-        """Rows that take the slowest step's pool about UNIT_SECONDS per actor."""
-        most = max(FIRST_ROWS, self._largest * GROWTH)
-        slowest = max(self._speed.values(), default=0.0)
-        if not slowest:
+        """Rows for about UNIT_SECONDS at the slowest step, and no more than its actors' share."""
+        slowest = max(self._speed, key=self._speed.__getitem__, default=None)
+        if slowest is None or not self._speed[slowest]:
             return FIRST_ROWS
-        known = len(self._speed) == len(self._pools) and not self._largest
-        return max(1, min(int(UNIT_SECONDS / slowest), most if not known else 2**31))
+        by_time = int(UNIT_SECONDS / self._speed[slowest])
+        by_growth = max(FIRST_ROWS, self._largest) * GROWTH
+        # Each actor should get two units at least, or the last one works alone for long.
+        by_share = self._rows_left() // (2 * self._pools[slowest])
+        return max(1, min(by_time, by_growth, max(by_share, FIRST_ROWS)))
+
+    def _rows_left(self) -> int:
+        """About how many rows are still to be dealt out."""
+        if not self._cut_rows:
+            return self._files
+        left = self._status.total_bytes - self._cut_bytes
+        return left * self._cut_rows // max(self._cut_bytes, 1)
 
     def _pieces(self, source: AnySource, work: Work) -> Iterator[Piece]:
         for extent in self._extents(source, work.files):

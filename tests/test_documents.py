@@ -66,3 +66,7 @@ def test_f1_counts_pairs_and_leaves_out_labels_that_the_truth_does_not_use() -> 
     assert entity_f1(truth, truth) == 1.0
     assert entity_f1(truth, found) == 2 * 2 / (3 + 2)
     assert entity_f1([], []) == 1.0
+
+
+def test_f1_forgives_case_line_breaks_and_the_article() -> None:
+    assert entity_f1([("the Rainier Trust", "ORG")], [("The Rainier\nTrust", "ORG")]) == 1.0

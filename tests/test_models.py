@@ -175,7 +175,7 @@ def test_a_spacy_folder_is_a_model(tmp_path: Path) -> None:
     for name in ("config.cfg", "meta.json"):
         (tmp_path / name).write_text("{}")
     ref = resolve(str(tmp_path), None, Path())
-    assert (ref.source, config_of(ref, tmp_path)) == ("local", None)
+    assert (ref.source, config_of(ref, tmp_path)) == ("local", {})
 
 
 def test_a_model_is_read_out_of_its_package_without_importing_it(

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -177,16 +177,17 @@ def test_a_model_with_a_chat_template_is_asked_as_the_pipeline_asks_it(tiny: Bui
         assert answer["text"] == out["generated_text"].strip() != ""
 
 
-def test_a_prompt_starts_what_donut_writes_and_is_not_part_of_it(tiny: Build) -> None:
+@pytest.mark.parametrize("prompt", ["</s> film", "film"])
+def test_a_prompt_starts_what_donut_writes_and_is_not_part_of_it(tiny: Build, prompt: str) -> None:
     files = tiny(reading.donut)
     plain = VisionEncoderDecoderModel.from_pretrained(files.folder)
     processor = AutoImageProcessor.from_pretrained(files.folder, backend="pil")
     tokenizer = AutoTokenizer.from_pretrained(files.folder)
-    start = tokenizer("</s> film", add_special_tokens=False, return_tensors="pt").input_ids
+    start = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
     pixels = processor(decode(PAGES[0]["image"]), return_tensors="pt").pixel_values
     tokens = plain.generate(pixels, decoder_input_ids=start, max_new_tokens=6, do_sample=False)
     expected = tokenizer.decode(tokens[0, start.shape[1] :], skip_special_tokens=True).strip()
-    [answer] = Worker(Ocr(max_new_tokens=6, prompt="</s> film"), files).answer(PAGES[:1])
+    [answer] = Worker(Ocr(max_new_tokens=6, prompt=prompt), files).answer(PAGES[:1])
     assert answer["text"] == expected
 
 
@@ -242,13 +243,14 @@ def test_characters_are_read_from_a_hub_folder_too(tiny: Build, tmp_path: Path) 
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_demos_scans_are_read_with_less_than_half_a_percent_of_errors(
-    cache: Path, tmp_path: Path
+    cache: Path, tmp_path: Path, precision: Literal["fp32", "bf16"]
 ) -> None:
     detector = prepare("pp-ocrv6-small-det", cache)
     files = ModelFiles(prepare("pp-ocrv6-small-rec", cache), {"detector": detector})
     pages = [p for p in make_documents(tmp_path) if p.file in ("article_scan.jpg", "invoice.png")]
-    answers = Worker(Ocr(), files).answer(
+    answers = Worker(Ocr(), files, Device(precision=precision)).answer(
         [{"image": (tmp_path / p.file).read_bytes()} for p in pages]
     )
     rates = [character_error_rate(p.text, a["text"]) for p, a in zip(pages, answers, strict=True)]

@@ -77,9 +77,21 @@ def test_rows_are_lines_of_text_and_wider_gaps_are_empty_lines() -> None:
     assert text == "line 0\nline 1\nline 2\n\nline 3\nline 4"
 
 
-def test_boxes_of_one_row_share_a_line_of_text() -> None:
+def test_rows_of_a_form_are_paragraphs_of_their_own_however_many_they_are() -> None:
+    boxes = [*(line(40, 40 + 40 * n, 300) for n in range(6)), line(40, 280, 600)]
+    reads = [(f"row {n}", 0.9) for n in range(7)]
+    text = page_columns(boxes, reads, 0.0)["text"]
+    assert text.split("\n\n") == [f"row {n}" for n in range(7)]
+
+
+def test_cells_of_one_row_are_parted_by_a_tab() -> None:
     boxes = [line(400, 20, 60), line(40, 22, 100)]
-    assert page_columns(boxes, [("12.50", 0.9), ("Total", 0.8)], 0.0)["text"] == "Total 12.50"
+    assert page_columns(boxes, [("12.50", 0.9), ("Total", 0.8)], 0.0)["text"] == "Total\t12.50"
+
+
+def test_words_that_stand_close_are_parted_by_a_space() -> None:
+    boxes = [line(40, 20, 100), line(146, 20, 100)]
+    assert page_columns(boxes, [("two", 0.9), ("words", 0.9)], 0.0)["text"] == "two words"
 
 
 def test_lines_without_characters_or_confidence_are_left_out() -> None:

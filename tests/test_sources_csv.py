@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from source_cases import read_all, rows_of, touch, whole
 
 from actors.errors import SourceFailed, UsageError
 from pipelines.sources import Csv, answer_schema
+from tests.source_cases import read_all, rows_of, touch, whole
 
 
 def write(tmp_path, content, **options):

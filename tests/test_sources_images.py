@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from source_cases import read_all, rows_of, touch, whole
 
 from actors.errors import SourceFailed
 from pipelines.sources import LATER, AnySource, Images, Skipped, answer_schema
 from pipelines.sources.images import SCHEMA
+from tests.source_cases import read_all, rows_of, touch, whole
 
 
 def test_one_file_is_one_row_of_its_bytes(tmp_path):

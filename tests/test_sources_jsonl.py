@@ -4,10 +4,10 @@ import pickle
 
 import pyarrow as pa
 import pytest
-from source_cases import read_all, rows_of, touch, whole
 
 from actors.errors import UsageError
 from pipelines.sources import Jsonl, Skipped, answer_schema
+from tests.source_cases import read_all, rows_of, touch, whole
 
 BLANKS = b'\xef\xbb\xbf{"a": 1}\r\n\n  \t\r\n{"a": 2}\n{"a": null}\n{}\n{"a": 5}'
 

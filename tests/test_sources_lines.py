@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from source_cases import touch
 
 from pipelines.sources.jsonl import LAYOUT
 from pipelines.sources.lines import Layout, index, read_rows
 from pipelines.sources.listing import list_files
+from tests.source_cases import touch
 
 CONTENT = st.lists(st.sampled_from([b"\n", b"\r\n", b" ", b"\t", b"{}", b"x"]), max_size=30)
 

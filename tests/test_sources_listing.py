@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import pytest
-from source_cases import read_all, touch
 
 from actors.errors import UsageError
 from pipelines.sources import Text
 from pipelines.sources.listing import list_files
 from pipelines.units import SourceFile
+from tests.source_cases import read_all, touch
 
 
 def names(base, *paths, extensions=(".txt",)):

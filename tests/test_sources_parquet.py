@@ -10,10 +10,10 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_cases import read_all, touch, whole
 
 from actors.errors import SourceFailed, UsageError
 from pipelines.sources import Parquet, Skipped, answer_schema
+from tests.source_cases import read_all, touch, whole
 
 RICH = pa.table(
     {

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
-from source_cases import read_all, rows_of, whole
 
 from actors.errors import UsageError
 from pipelines.sources import Images, Jsonl, Parquet, Skipped
+from tests.source_cases import read_all, rows_of, whole
 
 
 def free_port() -> int:

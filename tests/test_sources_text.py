@@ -1,9 +1,9 @@
 """Text: files or lines as rows."""
 
 import pytest
-from source_cases import read_all, rows_of, touch
 
 from pipelines.sources import Text
+from tests.source_cases import read_all, rows_of, touch
 
 
 def test_one_file_is_one_row_and_an_empty_file_is_empty_text(tmp_path):

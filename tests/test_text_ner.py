@@ -1,6 +1,7 @@
 """ner equals transformers' pipeline and plain spaCy, in windows and over broken lines as well."""
 
 import itertools
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,36 @@ def test_a_spacy_pipeline_without_a_finder_of_entities_is_refused() -> None:
         "ner needs a spaCy pipeline with the component 'ner'; this one has tagger, parser"
     )
     assert Ner().check({**meta, "pipeline": ["ner"]}) is None
+
+
+def test_no_name_reaches_from_one_entry_of_a_form_into_the_next(ruled: ModelFiles) -> None:
+    form = "Signed: Maria\nJansen and Ahmed\nCity: Aboutaleb\n- Maria\n- Jansen"
+    (found,) = find(ruled, form)
+    assert [e["text"] for e in found] == ["Maria\nJansen"]
+
+
+PIECES = [
+    "\0",
+    "\r\n",
+    "\n\n",
+    "-\n",
+    " ",
+    "a",
+    "e\u0301",
+    "😀",
+    "\u202e",
+    "שלום",
+    "中。",
+    "[SEP]",
+    "🇫🇷",
+]
+
+
+@pytest.mark.parametrize("build", [text.bert_ner, text.roberta_ner])
+def test_entities_of_any_text_stand_apart_exactly_where_they_say(build: Any, tiny: Build) -> None:
+    shuffle = random.Random(0)
+    texts = ["".join(shuffle.choices(PIECES, k=n % 40)) for n in range(200)]
+    for line, found in zip(texts, find(tiny(build), *texts, line_breaks="join"), strict=True):
+        assert [line[e["start"] : e["end"]] for e in found] == [e["text"] for e in found]
+        assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(found))
+        assert all(e["text"].strip() == e["text"] != "" for e in found)

@@ -70,8 +70,11 @@ def fetch(ref: ModelRef, cache: Path) -> Path:
 
 
 def config_of(ref: ModelRef, cache: Path, instead: str | None = None) -> Mapping[str, Any] | None:
-    """Return the model's config.json without its weights; None when there is none, or when an
-    embedded model is not prepared yet. Raises UsageError when the hub cannot be reached."""
+    """Return the model's config.json (a spaCy pipeline's meta.json) without its weights.
+
+    None when there is neither, or when an embedded model is not prepared yet. Raises UsageError
+    when the hub cannot be reached.
+    """
     path = _config_path(ref, cache, instead)
     if path is None or not path.is_file():
         return None
@@ -90,7 +93,10 @@ def _config_path(ref: ModelRef, cache: Path, instead: str | None) -> Path | None
     folder = ref.folder
     if ref.source == "embedded":
         folder = prepared(embedded(ref.name.removeprefix(PREFIX)), cache)
-    return folder / "config.json" if folder else None
+    if folder is None:
+        return None
+    spacy = folder / "meta.json"
+    return spacy if spacy.is_file() else folder / "config.json"
 
 
 def _check_pinned(name: str, asked: str | None, found: str) -> None:

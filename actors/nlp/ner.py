@@ -98,13 +98,13 @@ class Ner(Stage):
 
     def answer(self, text: str, found: Sequence[Row]) -> Row:
         """Return the column from label, score, start and end of each entity in `text`."""
-        kept = [entity for entity in found if self._wants(entity)]
-        spans = [trimmed(text, entity["start"], entity["end"]) for entity in kept]
-        named = [
-            {**entity, "text": text[start:end], "start": start, "end": end}
-            for entity, (start, end) in zip(kept, spans, strict=True)
-            if start < end
-        ]
+        named: list[Row] = []
+        for entity in filter(self._wants, found):
+            # Bytes of one code point may be tokens of their own, in two entities: the first has it.
+            free = max(entity["start"], named[-1]["end"] if named else 0)
+            start, end = trimmed(text, free, entity["end"])
+            if start < end:
+                named.append({**entity, "text": text[start:end], "start": start, "end": end})
         return {"entities": named}
 
     def _wants(self, entity: Row) -> bool:
@@ -159,7 +159,7 @@ class TokenNer(Model):
 
 
 class SpacyNer(Model):
-    """A spaCy pipeline; each paragraph is one document."""
+    """A spaCy pipeline; each paragraph or entry of a list is one document."""
 
     # In characters: 50,000 of them are a second of work, so a pass through it stays interruptible.
     batching = Batching("length", rows=256, budget=50_000)
@@ -169,7 +169,7 @@ class SpacyNer(Model):
         self.nlp = nlp
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
-        """One item per paragraph (code points are its cost)."""
+        """One item per paragraph or entry (code points are its cost)."""
         return [self._items(text_of(row)) for row in rows]
 
     def _items(self, text: str) -> list[Item]:

@@ -174,10 +174,8 @@ class DonutPages(Model):
         if self._prompt:
             start = torch.tensor([self._prompt] * len(items), device=self._device.name)
             inputs["decoder_input_ids"] = start
-        # Transformers puts the start token before a prompt that lacks it.
-        begin = self._model.generation_config.decoder_start_token_id
-        lacks = not self._prompt or self._prompt[0] != begin
-        return list(self._writer.write(len(self._prompt) + lacks, **inputs))
+        # A prompt stands in the start token's place: transformers adds none for Donut.
+        return list(self._writer.write(len(self._prompt) or 1, **inputs))
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Answer with lines that have no place."""

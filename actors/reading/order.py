@@ -18,6 +18,8 @@ PROSE_WIDTH = 8  # times the height: cells of tables are shorter than lines of r
 PROSE_FILL = 0.3  # of its column (or of three of them): what a usual line of running text fills
 PROSE_LINES = 3  # lines on each side before a gap is a gutter
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
+LOOSE = 1.5  # times its height: a row of a form with such a distance below, which
+SHORT = 0.75  # of the page's text width is not filled, is no part of running text
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,18 @@ def _paragraphs(rows: list[Row]) -> list[list[Row]]:
     """Part rows that stand further apart than usual; a new column goes on with its paragraph."""
     steps = [below[0].y - above[0].y for above, below in pairwise(rows)]
     usual = median([step for step in steps if step > 0] or [0.0])
+    edge = _short_of(rows)
     paragraphs: list[list[Row]] = [rows[:1]] if rows else []
-    for step, row in zip(steps, rows[1:], strict=True):
-        if step > NEW_PARAGRAPH * usual:
+    for step, above, row in zip(steps, rows, rows[1:], strict=False):
+        loose = step > LOOSE * above[0].height and above[-1].right < edge
+        if step > NEW_PARAGRAPH * usual or loose:
             paragraphs.append([])
         paragraphs[-1].append(row)
     return paragraphs
+
+
+def _short_of(rows: list[Row]) -> float:
+    """The x before which a row ends early."""
+    left = min((row[0].left for row in rows), default=0.0)
+    right = max((row[-1].right for row in rows), default=0.0)
+    return left + SHORT * (right - left)

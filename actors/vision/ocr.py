@@ -75,6 +75,13 @@ class Ocr(Stage):
             "vision-encoder-decoder (TrOCR, Donut), image-text-to-text (got_ocr2, glm_ocr...)"
         )
 
+    def model_options(
+        self, config: Mapping[str, Any] | None
+    ) -> list[tuple[str, Mapping[str, Any]]]:
+        """No detector for models that read whole pages."""
+        needless = config is not None and kind(config) in ("donut", "chat")
+        return [] if needless else super().model_options(config)
+
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load a reader of lines with its detector, or a reader of pages."""
         config = json.loads((files.folder / "config.json").read_text("utf-8"))
@@ -125,7 +132,7 @@ def kind(config: Mapping[str, Any]) -> str | None:
         return "ctc" if name.endswith("_rec") else None
     if name == "vision-encoder-decoder":
         encoder = config.get("encoder", {}).get("model_type", "")
-        return "donut" if "swin" in encoder else "line"
+        return "donut" if "donut" in encoder else "line"
     classes = " ".join(config.get("architectures") or ())
     writes = "ForConditionalGeneration" in classes or "ForImageTextToText" in classes
     return "chat" if writes and "vision_config" in config else None
