@@ -73,8 +73,11 @@ class Outcome:
 
 def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     """List the source and check the plan; loads no model. Raises UsageError."""
-    files = tuple(pipeline.source.files(base))
-    schema = pipeline.source.offers(files)
+    try:
+        files = tuple(pipeline.source.files(base))
+        schema = pipeline.source.offers(files)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
     plan = make_plan(pipeline, file, base, cache, schema)
     store = Store.at(pipeline.sink.path, base)
     _check_apart(files, store)
