@@ -67,13 +67,17 @@ class _Job:
 
 @dataclass(slots=True)
 class _Child:
-    """A running model process, and the work that it announced: ticket -> (rows, since)."""
+    """A running model process, and the work that it announced: ticket -> (rows, since).
+
+    `looked` is when its limits were last looked at.
+    """
 
     process: subprocess.Popen[bytes]
     connection: Connection
     lifeline: int
     log: Any
     working: dict[int, tuple[list[int], float]] = field(default_factory=dict)
+    looked: float = 0.0
 
 
 class Supervisor:
@@ -153,8 +157,10 @@ class Supervisor:
 
     def _listen(self, child: _Child, job: _Job) -> bool:
         """Take one message; False when the job is done."""
-        if not child.connection.poll(POLL_SECONDS):
+        if monotonic() - child.looked > POLL_SECONDS:
+            child.looked = monotonic()
             self._check_limits(child)
+        if not child.connection.poll(POLL_SECONDS):
             return True
         match child.connection.recv():
             case ("start", ticket, rows):

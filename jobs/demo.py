@@ -1,6 +1,5 @@
 """`gristmill demo`: pages that it makes itself, read and annotated, and how right that was."""
 
-import json
 import shutil
 import sys
 from importlib.resources import files
@@ -59,15 +58,15 @@ def measure(documents: list[Document], output: Path) -> dict[str, Any]:
         ]
         for degraded in (False, True)
     }
-    truth = [(f"{d.file}\t{text}", label) for d, _ in pages for text, label in d.entities]
-    found = [(f"{d.file}\t{e['text']}", e["label"]) for d, r in pages for e in r["entities"]]
+    found = [[(e["text"], e["label"]) for e in row["entities"]] for _, row in pages]
+    scores = [entity_f1(doc.entities, names) for (doc, _), names in zip(pages, found, strict=True)]
     return {
         "pages": len(pages),
         "character error rate, clean": _mean(rates[False]),
         "character error rate, degraded": _mean(rates[True]),
         "worst character error rate": max(rates[False] + rates[True], default=None),
-        "entity F1": entity_f1(truth, found),
-        "example": {name: pages[0][1][name] for name in ("summary",)} if pages else None,
+        "entity F1": _mean(scores),
+        "example summary": pages[0][1]["summary"] if pages else None,
     }
 
 
@@ -97,7 +96,7 @@ def _print(result: dict[str, Any], folder: Path) -> None:
         f"  character error rate  {clean:.2%} on clean pages, {degraded:.2%} on bad scans "
         f"(worst page {worst:.2%})\n"
         f"  entity F1             {result['entity F1']:.2f}\n"
-        f"\nan example, the summary of the first page\n  {json.dumps(result['example']['summary'])}"
+        f"\nan example, the summary of the first page\n  {result['example summary']}"
         f"\n\nwhere to look\n"
         f"  {folder}/documents/            the pages, and truth.jsonl with what they say\n"
         f"  {folder}/{RECIPE}        the pipeline that ran\n"

@@ -81,18 +81,31 @@ def print_summary(outcome: Outcome) -> None:
     status = outcome.status
     if status is None:
         console.print(f"nothing to do: {_counts(outcome)}")
+        _print_problems(console, {}, outcome)
         return
     console.print(
         f"{status.rows:,} rows written, {status.rejected:,} rejected in "
         f"{_time(outcome.seconds)} ({status.units} units); {_counts(outcome)}"
     )
     console.print(_split(status, outcome.seconds))
-    for name, why in list(status.left_out.items())[:5]:
+    _print_problems(console, status.left_out, outcome)
+
+
+def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome) -> None:
+    """What keeps the exit code from being 0, and what to do about it."""
+    for name, why in list(left_out.items())[:5]:
         console.print(f"not answered: {name}: {why}", style="yellow")
-    if len(status.left_out) > 5:
-        console.print(f"... and {len(status.left_out) - 5} more files not answered")
-    if status.left_out:
+    if len(left_out) > 5:
+        console.print(f"... and {len(left_out) - 5} more files not answered")
+    if left_out:
         console.print("run again to answer what is left")
+    if outcome.exit_code == 3:
+        share = outcome.rejected / (outcome.rows + outcome.rejected)
+        console.print(
+            f"{share:.1%} of the rows are rejected, and errors: max_rejected allows "
+            f"{outcome.max_rejected:.1%}.\n  why:  gristmill show {outcome.output}\n"
+            "  after mending the cause:  gristmill run FILE --retry-rejects"
+        )
 
 
 def _counts(outcome: Outcome) -> str:

@@ -23,7 +23,7 @@ from actors.errors import GristmillError, RunFailed, UsageError
 from pipelines import flow
 from pipelines.dispatch import Dispatcher, Status, Work
 from pipelines.flow import Job
-from pipelines.plan import Plan, Step
+from pipelines.plan import Plan
 
 READ_CPUS = 0.1
 """CPUs of a read task: it mostly waits for a disk or a network; and unlike a stage's, see above."""
@@ -36,6 +36,9 @@ READERS, COMMITTERS = 2, 2
 
 SIDE_CPUS = READERS * READ_CPUS + COMMITTERS * COMMIT_CPUS
 """CPUs that all reading and committing takes."""
+
+MOST_ACTORS = 1000
+"""Actors of one step: beyond this Ray's own scheduling is what a run waits for."""
 
 UNIT_TRIES = 8
 """Times that a unit may end its actor, beyond what the supervisor catches, before the run fails."""
@@ -55,43 +58,53 @@ class Size:
 
 
 def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> dict[str, Size]:
-    """Share the machine's CPUs out to the steps' pools.
+    """Share the machine out to the steps' pools.
 
-    Steps of known `speed` (seconds a row) get actors in proportion; others equally. With fewer
-    CPUs than steps, actors share CPUs. Raises UsageError when it cannot be scheduled.
+    Every step gets its smallest pool; then one actor after the other goes to the step that takes
+    longest by `speed` (seconds a row, equal where unknown), while there is room. On a machine too
+    small for a CPU each, actors share CPUs. Raises UsageError when it cannot be scheduled.
     """
     _check_fits(plan, cpus, gpus)
     free = cpus - SIDE_CPUS
-    fixed = {s.label: s.resources.cpus for s in plan.steps if s.resources.cpus is not None}
-    open_steps = [s for s in plan.steps if s.label not in fixed]
-    spent = sum(each * (_wanted(plan, label) or 1) for label, each in fixed.items())
-    each = min(1.0, max(free - spent, 0.0) / max(len(open_steps), 1)) or free / len(plan.steps)
-    known = all(s.label in speed for s in open_steps)
-    weights = {s.label: speed[s.label] if known else 1.0 for s in open_steps}
-    total = sum(weights.values()) or 1.0
-    result = {}
-    for step in plan.steps:
-        cpu = fixed.get(step.label) or each
-        share = int((free - spent) * weights.get(step.label, 0.0) / total) if each == 1.0 else 1
-        result[step.label] = _size(step, share, round(cpu, 3), gpus)
-    return result
+    each = {s.label: s.resources.cpus or _default_cpus(plan, free) for s in plan.steps}
+    count = {s.label: s.pool.min for s in plan.steps}
+    known = all(s.label in speed for s in plan.steps)
+    while True:
+        used = sum(n * each[label] for label, n in count.items())
+        used_gpus = sum(count[s.label] * s.resources.gpus for s in plan.steps)
+        fitting = [
+            s.label
+            for s in plan.steps
+            if count[s.label] < (s.pool.max or MOST_ACTORS)
+            and used + each[s.label] <= free
+            and used_gpus + s.resources.gpus <= gpus
+        ]
+        if not fitting:
+            break
+        slowest = max(fitting, key=lambda x: (speed[x] if known else 1.0) / count[x])
+        count[slowest] += 1
+    return {
+        s.label: Size(
+            least=s.pool.min if s.pool.max else count[s.label],
+            most=count[s.label],
+            cpus=each[s.label],
+            gpus=s.resources.gpus,
+        )
+        for s in plan.steps
+    }
 
 
-def _size(step: Step, share: int, cpu: float, gpus: float) -> Size:
-    if step.resources.gpus:
-        share = int(gpus / step.resources.gpus)
-    most = step.pool.max or max(step.pool.min, share, 1)
-    least = min(max(step.pool.min, most if step.pool.max is None else step.pool.min), most)
-    return Size(least, most, cpu, step.resources.gpus)
-
-
-def _wanted(plan: Plan, label: str) -> int:
-    return next(s.pool.max or s.pool.min for s in plan.steps if s.label == label)
+def _default_cpus(plan: Plan, free: float) -> float:
+    """CPUs of an actor whose step names none: one, or a share where there are fewer."""
+    named = sum(s.pool.min * s.resources.cpus for s in plan.steps if s.resources.cpus)
+    unnamed = sum(s.pool.min for s in plan.steps if not s.resources.cpus)
+    # Ray counts CPUs in units of 0.0001; rounding down keeps the sum within what there is.
+    return max(0.01, min(1.0, int((free - named) / max(unnamed, 1) * 1000) / 1000))
 
 
 def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
     """Refuse a plan whose smallest pools do not fit, instead of waiting for ever."""
-    need_cpus = SIDE_CPUS + sum((s.resources.cpus or 0) * s.pool.min for s in plan.steps)
+    need_cpus = SIDE_CPUS + sum((s.resources.cpus or 0.01) * s.pool.min for s in plan.steps)
     need_gpus = sum(s.resources.gpus * s.pool.min for s in plan.steps)
     for what, need, have in (("cpus", need_cpus, cpus), ("gpus", need_gpus, gpus)):
         if need > have:

@@ -32,7 +32,7 @@ from pathlib import Path
 from actors.errors import GristmillError
 from actors.models.reference import config_of, fetch, resolve
 name, revision, *steps = json.loads(sys.argv[1])
-instead = "pp-ocrv6-small-det"
+instead = "embedded:pp-ocrv6-small-det"
 told = {}
 try:
     ref = resolve(name, revision, Path(), instead)

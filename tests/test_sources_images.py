@@ -24,8 +24,8 @@ def test_one_file_is_one_row_of_its_bytes(tmp_path):
     assert rows_of(table) == [
         ("a.JPG", 0, f"{tmp_path}/in/a.JPG", b"jpeg", None),
         ("b/c.png", 0, f"{tmp_path}/in/b/c.png", b"png", None),
-        ("e.gif", 0, None, None, "empty_file"),
-        ("f.webp", 0, None, None, "file_too_large"),
+        ("e.gif", 0, f"{tmp_path}/in/e.gif", None, "empty_file"),
+        ("f.webp", 0, f"{tmp_path}/in/f.webp", None, "file_too_large"),
     ]
 
 

@@ -12,9 +12,9 @@ def test_one_file_is_one_row_and_an_empty_file_is_empty_text(tmp_path):
     touch(tmp_path / "in" / "c.txt", b"\xff")
     touch(tmp_path / "in" / "d.txt", b"x" * 11)
     assert rows_of(read_all(Text(path="in", max_bytes=11), tmp_path)) == [
-        ("a.txt", 0, None, None, "file_too_large"),
+        ("a.txt", 0, f"{tmp_path}/in/a.txt", None, "file_too_large"),
         ("b.md", 0, f"{tmp_path}/in/b.md", "", None),
-        ("c.txt", 0, None, None, "bad_encoding"),
+        ("c.txt", 0, f"{tmp_path}/in/c.txt", None, "bad_encoding"),
         ("d.txt", 0, f"{tmp_path}/in/d.txt", "x" * 11, None),
     ]
     assert read_all(Text(path="in/a.txt"), tmp_path)["text"].to_pylist() == ["one\r\ntwo\n"]

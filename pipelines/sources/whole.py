@@ -59,10 +59,10 @@ def _one(file: SourceFile, most_bytes: int) -> bytes | Reject | Skipped:
 def whole_table(
     rows: Sequence[tuple[SourceFile, bytes | str | Reject]], name: str, columns: pa.Schema
 ) -> pa.Table:
-    """Lay one row per file out: `path`, the content under `name`, or why there is none."""
+    """Lay one row per file out: `path`, and the content under `name` or why there is none."""
     goods = [(file, None if isinstance(got, Reject) else got) for file, got in rows]
     offered = {
-        "path": [None if got is None else location(file) for file, got in goods],
+        "path": [location(file) for file, _ in rows],
         name: [got for _, got in goods],
     }
     rejects = [told(got) if isinstance(got, Reject) else None for _, got in rows]
