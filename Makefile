@@ -35,7 +35,7 @@ chaos: $(READY) ## the long kill campaign: processes die at random, no row may
 
 bench: $(READY) ## speed and memory beside other ways of doing the same
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,bench]'
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run --repeat 3 --write
 
 quality: $(READY) ## what reading the demo's pages costs, and how right it is
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ocr

@@ -28,6 +28,7 @@ EXPECTED = {
     "model_type": "should be a mapping",
     "model_attributes_type": "should be a mapping",
     "string_type": "should be text",
+    "invalid_key": "should be a key in quotes",
     "int_parsing": "should be a whole number",
     "int_type": "should be a whole number",
     "float_parsing": "should be a number",
@@ -51,10 +52,11 @@ class _Loader(yaml.SafeLoader):
         lines: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
-            if key.value in lines:
-                first = lines[key.value]
-                raise yaml.YAMLError(f"line {line}: '{key.value}' stands in line {first} already")
-            lines[str(key.value)] = line
+            name = str(key.value)
+            if name in lines:
+                first = lines[name]
+                raise yaml.YAMLError(f"line {line}: '{name}' stands in line {first} already")
+            lines[name] = line
         return super().construct_mapping(node, deep)
 
 
@@ -78,7 +80,7 @@ def read(path: Path) -> Any:
         raise UsageError(f"{path}: this is a folder{_files_in(path, path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 99th month
         raise UsageError(f"{path}: not valid YAML: {_problem(error)}") from None
 
 
@@ -124,7 +126,7 @@ def _override(data: Any, setting: str) -> None:
         )
     try:
         value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 99th month
         raise UsageError(f"--set {setting}: the value is not YAML: {_problem(error)}") from None
     for number, key in enumerate(keys[:-1]):
         data = _inside(data, key, setting, ".".join(keys[:number]))
@@ -184,8 +186,9 @@ def expected(error: Any) -> str:
 
 
 def _is_tag(number: int, place: Sequence[Any]) -> bool:
-    """Whether a part of pydantic's location names the kind of source, not a key."""
-    return number == 1 and place[0] == "source" and place[1] in KINDS
+    """Whether a part of pydantic's location names a member of a union, not a key."""
+    kind = number == 1 and place[0] == "source" and place[1] in KINDS
+    return kind or (number == 3 and place[0] == "source" and place[2] == "path")
 
 
 def _where(place: Sequence[Any], data: Any) -> str:

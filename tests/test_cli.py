@@ -135,6 +135,11 @@ VALUES: list[tuple[dict[str, Any], str]] = [
         {"sink": {"kind": "delta", "path": "x"}},
         "p.yaml, sink: 'kind' should be 'parquet', not 'delta'.",
     ),
+    (
+        {"source": {"kind": "jsonl", "path": 5}},
+        "p.yaml, source: 'path' should be text, not 5.\n"
+        "p.yaml, source: 'path' should be a list, not 5.",
+    ),
     ({"keep": "text"}, "p.yaml: 'keep' should be a list, not 'text'."),
     (
         {"errors": {"max_rejected": 5}},
@@ -265,6 +270,7 @@ FILES = {
     "name: [a\nb: c": "not valid YAML: line 2: expected ',' or ']', but got ':'",
     "name: a\nname: b": "not valid YAML: line 2: 'name' stands in line 1 already",
     "a: &x 1\nb: *x": "not valid YAML: line 2: aliases (*name) are not allowed; write it out",
+    "a: 2026-99-99": "not valid YAML: month must be in 1..12",
     "- a": NO_MAPPING.format("a list"),
     "": NO_MAPPING.format("empty"),
     "[" * 5000: "not valid YAML: it is nested too deeply",
