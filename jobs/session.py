@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,7 +54,7 @@ def _start(address: str | None) -> None:
     memory = int(psutil.virtual_memory().total * OBJECT_STORE_SHARE)
     local = {"include_dashboard": False, "object_store_memory": min(memory, OBJECT_STORE_MOST)}
     try:
-        with _no_stderr():
+        with _no_stderr(), _own_sigterm():
             ray.init(
                 address=address or "local",
                 logging_level=logging.ERROR,
@@ -62,6 +64,17 @@ def _start(address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = f"at {address}" if address else "on this machine"
         raise RunFailed(f"Ray cannot be reached {where}: {error}") from None
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep our way of ending on SIGTERM: ray.init puts its own in place, which leaves with 15."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)
 
 
 @contextlib.contextmanager

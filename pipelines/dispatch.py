@@ -32,6 +32,20 @@ OPENED_AHEAD = 16
 """Source files opened at once: hides the latency of object stores."""
 
 
+DEAL_SECONDS = 1.0
+"""Longest wait in one call of deal: the call of a process that died ends too, so that such calls
+cannot fill the dispatcher's threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """What deal answers: a ticket, or None when all is dealt out; or, with `later`, that there is
+    no room yet and the caller asks again."""
+
+    ticket: Ticket | None = None
+    later: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is to be done: files with the rows that are answered already, and retries."""
@@ -53,10 +67,11 @@ class StepStatus:
 
 @dataclass(slots=True)
 class Status:
-    """A run so far. `bytes` of `total_bytes` source bytes are committed; `busy` sums the seconds
+    """A run so far. `units` are committed and `under_way` dealt out but not yet; `bytes` of `total_bytes` source bytes are committed; `busy` sums the seconds
     that units spent in each box of the graph."""
 
     units: int = 0
+    under_way: int = 0
     rows: int = 0
     rejected: int = 0
     bytes: int = 0
@@ -67,7 +82,7 @@ class Status:
 
 
 class Dispatcher:
-    """Hands out tickets; blocks while enough units are under way. Thread-safe.
+    """Hands out tickets, while not too many units are under way. Thread-safe.
 
     `columns` are what the run reads of the source; files without them are left out.
     `pools` is the number of actors per step label; `seconds_per_row` what is known of each step's
@@ -99,13 +114,15 @@ class Dispatcher:
         self._retries = deque(work.retries)
         self._cutter = Cutter(self._pieces(source, work), UNIT_BYTES)
 
-    def deal(self, number: int) -> Ticket | None:
-        """The ticket of that number, the same each time; None when all is dealt out."""
+    def deal(self, number: int) -> Dealt:
+        """The ticket of that number, the same each time, to however many callers at once."""
         with self._room:
+            ready = self._room.wait_for(lambda: self._may_deal(number), DEAL_SECONDS)
+            if not ready:
+                return Dealt(later=True)
             if number not in self._dealt:
-                self._room.wait_for(lambda: len(self._under_way) < self._window)
                 self._dealt[number] = self._next()
-            return self._dealt[number]
+            return Dealt(self._dealt[number])
 
     def step_done(self, label: str, report: Report) -> None:
         """A unit went through a step."""
@@ -136,7 +153,11 @@ class Dispatcher:
     def status(self) -> Status:
         """How far the run is."""
         with self._room:
+            self._status.under_way = len(self._under_way)
             return copy.deepcopy(self._status)
+
+    def _may_deal(self, number: int) -> bool:
+        return number in self._dealt or len(self._under_way) < self._window
 
     def _next(self) -> Ticket | None:
         ticket = self._retries.popleft() if self._retries else self._cut()

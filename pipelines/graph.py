@@ -151,6 +151,11 @@ def run(
             raise _ours(error) from error
     status: Status = ray.get(dispatcher.status.remote())
     watch(status)
+    if status.under_way:
+        raise RunFailed(
+            f"Ray ended the run with {status.under_way} units not committed.\n"
+            "  what is committed stays; run again to go on"
+        )
     return status
 
 
@@ -209,9 +214,13 @@ def _actor_options() -> dict[str, int]:
 def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
     """Yield one ticket after the other; a retried task yields the same ones again."""
     number = 0
-    while (ticket := ray.get(dispatcher.deal.remote(number))) is not None:
-        yield _block(flow.UnitRows(ticket, pa.table({})))
-        number += 1
+    while True:
+        dealt = ray.get(dispatcher.deal.remote(number))
+        if dealt.ticket is not None:
+            yield _block(flow.UnitRows(dealt.ticket, pa.table({})))
+            number += 1
+        elif not dealt.later:
+            return
 
 
 def _read(batch: pa.Table, job_ref: Any) -> Iterator[pa.Table]:

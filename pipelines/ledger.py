@@ -1,7 +1,7 @@
 """What an output already answers, read from the footers of its parts: there is no other record."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -96,20 +96,39 @@ def recover(store: Store) -> Ledger:
 
 
 def _uncommitted(store: Store, ledger: Ledger) -> Iterator[Footer]:
-    """Parts that do not count: a retry without its unit, a unit without its rejects, a twin."""
-    rejects = set(store.names(REJECTS))
+    """Parts that do not count: a retry without its unit, a unit that is not complete, a twin."""
+    rejects = _rejects_commits(store, ledger)
     taken: dict[tuple[str, str], list[Interval]] = defaultdict(list)
     for unit in sorted(ledger.units):
         parts = ledger.units[unit]
-        orphaned = parts[0].generation != 0
-        incomplete = parts[-1].rejected and parts[-1].name not in rejects
+        orphaned = [part.generation for part in parts] != list(range(len(parts)))
         places = [((a.file, a.version), (a.start, a.stop)) for a in parts[0].answers]
         twin = any(_overlaps(rows, taken[key]) for key, rows in places)
-        if orphaned or incomplete or twin:
+        if orphaned or twin or not _is_complete(parts, rejects):
             yield from parts
             continue
         for key, rows in places:
             taken[key].append(rows)
+
+
+def _rejects_commits(store: Store, ledger: Ledger) -> dict[str, str]:
+    """Which commit each unit's last rejects part is of: name -> commit."""
+    there = set(store.names(REJECTS))
+    names = [u[-1].name for u in ledger.units.values() if u[-1].rejected and u[-1].name in there]
+    with ThreadPoolExecutor(READERS) as pool:
+        footers = pool.map(lambda name: read_footer(store, REJECTS, name), names)
+        return {f.name: f.commit for f in footers if f is not None}
+
+
+def _is_complete(parts: list[Footer], rejects: Mapping[str, str]) -> bool:
+    """Whether a unit's parts hold each row that it answers, and belong together.
+
+    A commit that is repeated, or a withdrawal, may stop between a unit's rejects and its data.
+    """
+    last = parts[-1]
+    answered = sum(a.stop - a.start for a in parts[0].answers)
+    together = not last.rejected or rejects.get(last.name) == last.commit
+    return together and answered == sum(part.rows for part in parts) + last.rejected
 
 
 def _overlaps(rows: Interval, others: list[Interval]) -> bool:

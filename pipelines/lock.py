@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from actors.errors import LockLost, UsageError
+from actors.errors import LockLost, SinkFailed, UsageError
 from pipelines.store import OURS, Store
 
 NAME = f"{OURS}/lock.json"
@@ -74,7 +74,8 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            with self._store.exclusive():
+            # A disk that is full or busy now may have room at the next beat.
+            with contextlib.suppress(SinkFailed), self._store.exclusive():
                 if not owned_by(self._store, self._run):
                     self.lost.set()
                     return

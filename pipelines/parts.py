@@ -6,8 +6,9 @@ the next generation, which takes the place of the older rejects.
 """
 
 import json
+import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +64,8 @@ class Footer:
     """What a data part says of itself.
 
     `rows` stand in it; `rejected` rows stand in the rejects part of the same name. `generation`
-    counts retries: only the rejects of a unit's last generation count.
+    counts retries: only the rejects of a unit's last generation count. `commit` is random, and the
+    same in both parts of one commit: it tells that they were written together.
     """
 
     unit: str
@@ -73,6 +75,7 @@ class Footer:
     rejected: int
     answers: tuple[Answers, ...]
     fingerprint: str
+    commit: str = ""
     format: int = FORMAT
 
     @property
@@ -126,6 +129,7 @@ def commit(
 
 def place(store: Store, data: pa.Table, rejects: pa.Table, footer: Footer) -> None:
     """Put a part's two files in place, in the order that makes the data part the commit."""
+    footer = replace(footer, commit=secrets.token_hex(8))
     content = _parquet(data, footer)
     rejected = _parquet(rejects, footer) if rejects.num_rows else None
     with fenced(store, footer.run):
@@ -158,13 +162,15 @@ def _parquet(table: pa.Table, footer: Footer) -> pa.Buffer:
 
 
 def read_footer(store: Store, folder: str, name: str) -> Footer | None:
-    """The footer of a part; None if it is not a part of ours.
+    """The footer of a part; None if it is not a part of ours, or gone since it was listed.
 
     Raises SinkFailed for a part that is damaged: it cannot have been left so by a run.
     """
     try:
         with store.open(f"{folder}/{name}") as file:
             metadata = pq.read_schema(file).metadata or {}
+    except FileNotFoundError:
+        return None
     except (pa.ArrowException, OSError) as error:
         raise SinkFailed(
             f"{store.path}/{folder}/{name} is damaged: {error}.\n"

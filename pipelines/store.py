@@ -70,7 +70,8 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folders. Raises SinkFailed."""
-        for folder in (DATA, REJECTS, ASIDE):
+        # Ours first: a folder without it counts as somebody else's.
+        for folder in (ASIDE, DATA, REJECTS):
             self._try(self.system.create_dir, self.full(folder))
 
     def names(self, folder: str) -> list[str]:
@@ -107,8 +108,12 @@ class Store:
 
     def delete(self, name: str) -> None:
         """Delete a file; it may be gone already."""
-        with contextlib.suppress(FileNotFoundError):
-            self._try(self.system.delete_file, self.full(name))
+        try:
+            self.system.delete_file(self.full(name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._failed(error) from None
 
     def clear_aside(self) -> None:
         """Delete what an interrupted run left unfinished."""
@@ -174,8 +179,6 @@ class Store:
     def _try(self, call: Callable[..., T], *args: Any) -> T:
         try:
             return call(*args)
-        except FileNotFoundError:
-            raise
         except OSError as error:
             raise self._failed(error) from None
 
