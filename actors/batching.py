@@ -56,13 +56,13 @@ class Cut:
             start += size
 
     def halve(self, parts: Sequence[Part]) -> None:
-        """Remember that these parts were too many at once."""
-        largest = max(part.item.cost for part in parts)
-        self.batching = replace(
-            self.batching,
-            rows=max(1, min(self.batching.rows, len(parts)) // 2),
-            budget=max(1, min(self.batching.budget, len(parts) * largest) // 2),
-        )
+        """Remember that these parts were too many at once: lower the bound that let them in."""
+        now = self.batching
+        cost = len(parts) * max(part.item.cost for part in parts)
+        if now.rule == "fixed" or len(parts) >= now.rows:
+            self.batching = replace(now, rows=max(1, len(parts) // 2))
+        else:
+            self.batching = replace(now, budget=max(1, min(now.budget, cost) // 2))
         self.halvings += 1
 
     def take_halvings(self) -> int:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from actors.errors import GristmillError, RowRejected
 from actors.guard import Watch
 from actors.stage import Device, ModelFiles, Stage
-from actors.typed import typed_columns
+from actors.typed import rows_of, typed_columns
 from actors.worker import Limits, Worker
 
 
@@ -72,7 +72,7 @@ def _answer(
     worker: Worker, wire: _Wire, table: bytes, todo: list[int], alone: frozenset[int]
 ) -> None:
     """Answer the rows `todo` of a table, a message per finished window."""
-    rows = pa.ipc.open_stream(table).read_all().to_pylist()
+    rows = rows_of(pa.ipc.open_stream(table).read_all())
     for indices, answers in worker.answer_windows(rows, todo, alone):
         columns, answers = typed_columns(answers, worker.stage.writes)
         rejects = {

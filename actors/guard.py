@@ -74,18 +74,22 @@ class Guard:
     def _attempt(
         self, work: Callable[[list[Any]], list[Any]], values: list[Any], rows: list[int]
     ) -> list[Any] | RowRejected:
-        """Call; turn a failure into a reason. The one broad except of the code base."""
+        """Call; turn a failure into a reason. The one broad except of the code base.
+
+        Work that ends the process in any other way (sys.exit, a signal) is never said to be over.
+        """
         ticket = self._watch.start(rows)
         try:
             results = work(values)
         except RowRejected as rejected:
+            self._watch.end(ticket)
             return rejected
         except GristmillError:
             raise
         except Exception as error:  # noqa: BLE001 - a row may make any library raise anything
-            return self._reason(error)
-        finally:
             self._watch.end(ticket)
+            return self._reason(error)
+        self._watch.end(ticket)
         if len(results) != len(values):
             raise StageFailed(
                 f"{self._name} answered {len(results)} of {len(values)}: a bug in the stage"

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
@@ -30,10 +30,17 @@ POLL_SECONDS = 0.5
 """How often limits are looked at: small beside the smallest sensible row_timeout of a second."""
 
 DEATHS_IN_ROW = 5
-"""Process deaths without a single row answered or rejected in between: then no row is to blame."""
+"""Process deaths that told nothing, no row answered and none newly suspected: then no row is to
+blame."""
 
 LOADS = 3
 """Tries to load when the process is killed meanwhile, as on a machine that is short of memory."""
+
+LOG_TAIL = 65_536
+"""Bytes of what a process wrote that are looked at for its last line."""
+
+LOAD_SECONDS = 1800.0
+"""Longest time to load a model: half an hour fetches 100 GB from a hub at 500 Mbit/s."""
 
 MEMORY_SHARE = 0.85
 """Share of the machine's memory that one process may hold: below the 95 % at which Ray kills."""
@@ -50,7 +57,7 @@ class Answered:
 
 @dataclass(slots=True)
 class _Job:
-    """One table on its way: what is answered, what is suspected."""
+    """One table on its way: rows answered, suspected (`alone`), and too slow together (`slow`)."""
 
     table: bytes
     rows: int
@@ -58,7 +65,13 @@ class _Job:
     rejects: dict[int, RowRejected] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
     alone: set[int] = field(default_factory=set)
+    slow: set[int] = field(default_factory=set)
     report: Report = field(default_factory=Report)
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """What a death must add to, to have told anything: rows answered, rows suspected."""
+        return len(self.answered | self.rejects.keys()), len(self.alone)
 
     @property
     def todo(self) -> list[int]:
@@ -119,17 +132,25 @@ class Supervisor:
         job = _Job(to_ipc(table), table.num_rows)
         deaths = 0
         while job.todo:
-            before = len(job.todo)
+            before = job.known
             ending = self._work(job)
             if ending is None:
                 break
             job.report.restarts += 1
-            deaths = deaths + 1 if len(job.todo) == before else 0
+            deaths = deaths + 1 if job.known == before else 0
             if deaths >= DEATHS_IN_ROW:
                 raise StageFailed(
                     f"{self._name} died {deaths} times and no row is to blame: {ending}"
                 )
+        self._learn_from_slow(job)
         return self._assemble(job)
+
+    def _learn_from_slow(self, job: _Job) -> None:
+        """Make smaller micro-batches from now on, if rows were too slow together but not alone."""
+        if job.slow and not job.slow & job.rejects.keys():
+            limits = replace(self._load.limits, rows=max(1, len(job.slow) // 2))
+            self._load = replace(self._load, limits=limits)
+            self.close()
 
     # one attempt -------------------------------------------------------------------------------
 
@@ -146,6 +167,8 @@ class Supervisor:
             reason, message = "killed_worker", self._obituary(child)
         except _Overdue as overdue:
             reason, message = overdue.reason, overdue.message
+            if reason == "timeout":
+                job.slow = {row for rows, _ in child.working.values() for row in rows}
         except DeviceBroken as error:
             self.close()
             return str(error)
@@ -218,6 +241,9 @@ class Supervisor:
         child = _Child(process, Connection(ours.detach()), lifeline_write, log)
         try:
             child.connection.send_bytes(pickle.dumps(self._load))
+            if not child.connection.poll(LOAD_SECONDS):
+                self._end(child)
+                raise StageFailed(f"{self._name} did not load within {LOAD_SECONDS / 60:g} minutes")
             message = child.connection.recv()
         except (EOFError, OSError):
             child.process.wait()
@@ -260,7 +286,7 @@ class Supervisor:
             name = signal.Signals(-code).name
             hint = " (often: out of memory)" if name == "SIGKILL" else ""
             return f"its process was ended by {name}{hint}"
-        child.log.seek(0)
+        child.log.seek(max(0, child.log.seek(0, os.SEEK_END) - LOG_TAIL))
         lines = child.log.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:500] if lines else f"its process left with code {code}"
 

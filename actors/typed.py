@@ -1,4 +1,4 @@
-"""From answers to typed Arrow columns: always the declared types, also when empty or all null."""
+"""Between Arrow and rows: typed columns always, also when empty or all null."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,22 @@ from actors.errors import RowRejected
 from actors.stage import Columns, Row
 
 Answer = Row | RowRejected
+
+
+def rows_of(table: pa.Table) -> list[Answer]:
+    """A table's rows; a row with text that is not UTF-8 is `bad_encoding`."""
+    try:
+        return list(table.to_pylist())
+    except UnicodeDecodeError:
+        return [_row_of(table.slice(n, 1)) for n in range(table.num_rows)]
+
+
+def _row_of(table: pa.Table) -> Answer:
+    try:
+        row: Row = table.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return RowRejected("bad_encoding", f"a text is not UTF-8: {error.reason}")
+    return row
 
 
 def typed_columns(answers: Sequence[Answer], columns: Columns) -> tuple[pa.Table, list[Answer]]:

@@ -18,10 +18,14 @@ from actors.batching import Cut, Part, sort_parts
 from actors.errors import DeviceBroken, RowRejected, StageFailed
 from actors.guard import Guard, TooLarge, Watch
 from actors.stage import Device, Item, ModelFiles, Pass, Row, Stage
-from actors.typed import Answer, typed_columns
+from actors.typed import Answer, rows_of, typed_columns
 
 WINDOW_BYTES = 256 * 2**20
 """Prepared items held at once: 64 float32 images of 1024 x 1024 x 1, small beside any model."""
+
+
+NEVER_FITTED = 16
+"""Rows that do not fit in memory before any did: beyond this the stage is at fault, not a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,12 @@ class Worker:
         self._guard = Guard(self._name, watch or Watch())
         self._report = Report()
         self._known_good: dict[int, Item] = {}
+        self._never_fitted = 0
         self._model = stage.load(files, device)
         self._cuts = [Cut(p.batching, limits.rows, limits.budget) for p in self._model.passes]
         self.load_seconds = perf_counter() - start
 
-    def answer(self, rows: Sequence[Row]) -> list[Answer]:
+    def answer(self, rows: Sequence[Answer]) -> list[Answer]:
         """Answer each row with the columns the stage writes, or with the reason it cannot."""
         answers: dict[int, Answer] = {}
         for indices, part in self.answer_windows(rows, range(len(rows)), frozenset()):
@@ -101,7 +106,7 @@ class Worker:
 
     def answer_table(self, table: pa.Table) -> tuple[pa.Table, list[Answer], Report]:
         """Answer a table of the stage's inputs: the written columns, typed, in the same order."""
-        answers = self.answer(table.to_pylist())
+        answers = self.answer(rows_of(table))
         columns, answers = typed_columns(answers, self.stage.writes)
         return columns, answers, self.take_report()
 
@@ -112,14 +117,19 @@ class Worker:
         return report
 
     def answer_windows(
-        self, rows: Sequence[Row], indices: Sequence[int], alone: frozenset[int]
+        self, rows: Sequence[Answer], indices: Sequence[int], alone: frozenset[int]
     ) -> Iterator[tuple[list[int], list[Answer]]]:
         """Answer `rows[i] for i in indices`, yielding (indices, answers) as windows get done.
 
+        A row that is a reason already, because it cannot be read, is answered with that reason.
         Rows in `alone` come last, with nothing else at work: one of them killed a process before.
         """
-        groups = [[_Live(i, rows[i]) for i in indices if i not in alone]]
-        groups += [[_Live(i, rows[i])] for i in indices if i in alone]
+        live = [_Live(i, row) for i in indices if not isinstance(row := rows[i], RowRejected)]
+        unread = {i: row for i in indices if isinstance(row := rows[i], RowRejected)}
+        if unread:
+            yield list(unread), list(unread.values())
+        groups = [[row for row in live if row.index not in alone]]
+        groups += [[row] for row in live if row.index in alone]
         wall, cpu = perf_counter(), process_time()
         for window, rejected in (w for group in groups for w in self._windows(group)):
             answers: dict[int, Answer] = {**rejected, **self._run(window)}
@@ -253,10 +263,13 @@ class Worker:
     def _infer(self, number: int, batch: list[Part], window: list[_Live]) -> None:
         """Infer one micro-batch; what does not fit in memory is halved and tried again."""
         start, cpu = perf_counter(), thread_time()
-        step = self._model.passes[number]
+        step, cut = self._model.passes[number], self._cuts[number]
+        size = cut.batching
         outputs = self._guard.call(
-            step.infer, batch, lambda p: p.item, lambda p: window[p.row].index, self._cuts[number]
+            step.infer, batch, lambda p: p.item, lambda p: window[p.row].index, cut
         )
+        if any(isinstance(output, TooLarge) for output in outputs):
+            cut.batching = size  # one row is too large by itself: the others were not too many
         for part, output in zip(batch, outputs, strict=True):
             part.output = output
         self._remember_good(number, batch)
@@ -266,29 +279,31 @@ class Worker:
         self._report.infer_cpu += thread_time() - cpu
 
     def _retry_too_large(self, number: int, parts: list[Part], window: list[_Live]) -> None:
-        """Try again, alone, what did not fit; blame the row only if a known-good item fits."""
+        """Try again, alone, what did not fit; then reject it, if the device still does its work."""
         for part in parts:
             if not isinstance(part.output, TooLarge):
                 continue
             self._infer(number, [part], window)
             if isinstance(part.output, TooLarge):
-                self._assure_memory(number)
+                self._check_memory(number, window[part.row].index)
                 part.output = RowRejected("out_of_memory", part.output.message)
 
-    def _assure_memory(self, number: int) -> None:
-        """Raise StageFailed if not even an item that fitted before fits now."""
+    def _check_memory(self, number: int, row: int) -> None:
+        """Raise DeviceBroken if an item that fitted before does not now, and StageFailed when
+        nothing ever fitted and many rows did not."""
         good = self._known_good.get(number)
         if good is None:
-            raise StageFailed(
-                f"not one row of this batch fits in memory beside the model of {self._name}.\n"
-                "  give the stage more memory, a smaller model, or a smaller input"
-            )
+            self._never_fitted += 1
+            if self._never_fitted > NEVER_FITTED:
+                raise StageFailed(
+                    f"not one of {self._never_fitted} rows fits in memory beside the model of "
+                    f"{self._name}.\n  give the stage more memory, a smaller model or input"
+                )
+            return
         probe = Part(0, good)
-        self._infer(number, [probe], [_Live(-1, {})])
+        self._infer(number, [probe], [_Live(row, {})])
         if isinstance(probe.output, RowRejected):
-            raise DeviceBroken(
-                f"{self._name}: a row that fitted in memory before does not any more"
-            )
+            raise DeviceBroken(f"{self._name}: a row that fitted in memory before now does not")
 
     def _remember_good(self, number: int, batch: list[Part]) -> None:
         """Keep the cheapest item that the device answered."""

@@ -64,6 +64,27 @@ def test_several_rows_that_kill_are_each_found(supervisor: Supervisor) -> None:
     ]
 
 
+def test_many_rows_that_kill_are_each_found(supervisor: Supervisor) -> None:
+    texts = ["kill" if n % 4 == 0 else f"r{n}" for n in range(32)]
+    expected = ["killed_worker" if n % 4 == 0 else f"R{n}" for n in range(32)]
+    assert answer(supervisor, texts) == expected
+
+
+def test_a_row_that_leaves_the_process_is_rejected(supervisor: Supervisor) -> None:
+    assert answer(supervisor, ["a", "exit", "b"]) == ["A", "killed_worker", "B"]
+
+
+def test_rows_that_are_slow_together_and_not_alone_are_answered_in_smaller_batches() -> None:
+    supervisor = Supervisor(load(Echo(seconds=0.4)), row_timeout=2.2)
+    texts = [f"r{n}" for n in range(8)]
+    try:
+        assert answer(supervisor, texts) == [text.upper() for text in texts]
+        done = supervisor.answer(pa.table({"text": texts}))
+        assert (done.report.restarts, done.report.batches) == (0, 2)
+    finally:
+        supervisor.close()
+
+
 def test_a_row_that_fills_the_memory_is_rejected() -> None:
     supervisor = Supervisor(load(Echo()), row_timeout=60, memory=500 * 2**20)
     try:

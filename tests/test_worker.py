@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from actors.errors import DeviceBroken, RowRejected
+from actors.errors import DeviceBroken, RowRejected, StageFailed
 from actors.stage import ModelFiles
 from actors.typed import Answer
 from actors.worker import Limits, Worker
@@ -95,3 +95,34 @@ def test_the_table_is_typed_also_when_empty_or_all_null(texts: list[str | None])
     table, _, _ = worker.answer_table(pa.table({"text": pa.array(texts, pa.string())}))
     assert table.schema == pa.schema([("upper", pa.string()), ("score", pa.float32())])
     assert table.num_rows == len(texts)
+
+
+def test_a_row_that_never_fits_is_rejected_also_when_it_is_alone() -> None:
+    assert short(answer(["y" * 50], Echo(room=40))) == ["out_of_memory"]
+
+
+def test_many_rows_that_do_not_fit_before_any_did_are_the_stages_fault() -> None:
+    with pytest.raises(StageFailed, match="fits in memory beside the model"):
+        answer(["y" * 50] * 20, Echo(room=40))
+
+
+def test_one_row_that_is_too_large_leaves_the_micro_batches_as_they_were() -> None:
+    worker = Worker(Echo(room=45), ModelFiles.none())
+    worker.answer([{"text": "y" * 50}, *[{"text": "ab"}] * 8])
+    worker._model.sizes.clear()
+    worker.answer([{"text": "ab"}] * 16)
+    assert worker._model.sizes == [8, 8]
+
+
+def test_long_items_that_do_not_fit_together_leave_short_ones_together() -> None:
+    worker = Worker(Echo(room=60), ModelFiles.none())
+    worker.answer([{"text": "y" * 40}] * 2)
+    worker._model.sizes.clear()
+    worker.answer([{"text": "ab"}] * 16)
+    assert worker._model.sizes == [8, 8]
+
+
+def test_text_that_is_not_utf8_costs_its_row() -> None:
+    texts = pa.array([b"a", b"\xff\xfe", b"b"], pa.binary()).view(pa.string())
+    _, answers, _ = Worker(Echo(), ModelFiles.none()).answer_table(pa.table({"text": texts}))
+    assert short(answers) == ["A", "bad_encoding", "B"]

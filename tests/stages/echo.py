@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -65,6 +66,8 @@ class _Echo(Model):
             raise ValueError("a bad row")
         if word == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if word == "exit":
+            sys.exit(3)
         if word == "hang":
             time.sleep(3600)
         if word == "device":
