@@ -10,7 +10,7 @@ from jobs.run import Prepared, check_output
 from pipelines.ledger import read_ledger
 from pipelines.plan import Step
 from pipelines.record import check_same
-from pipelines.state import changed_message, sort_files
+from pipelines.state import check_changes, check_root, sort_files
 from pipelines.units import SourceFile
 
 OPENED_AT_ONCE = 16
@@ -24,8 +24,8 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
     ledger = read_ledger(store)
     check_same(store, ledger, plan)
     files = sort_files(prepared.files, ledger)
-    if files.changed and plan.pipeline.on_change == "error":
-        raise UsageError(changed_message(files.changed))
+    check_root(prepared.files, ledger)
+    check_changes(plan.pipeline, files)
     total, broken = _count(prepared, files.todo)
     begun = sum(stop - start for f in files.todo for start, stop in ledger.answered(f))
     return {
@@ -39,7 +39,7 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
         "broken files": broken,
         "stages": [_stage(step) for step in plan.steps],
         "columns": {f.name: str(f.type) for f in plan.columns},
-        "output": store.home or store.path,
+        "output": store.shown,
     }
 
 

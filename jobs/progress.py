@@ -20,7 +20,7 @@ class Progress:
     """Shows a run's status on stderr; call it with (plan, status)."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False)
         self._live = Live(console=self._console) if self._console.is_terminal else None
         self._start = time.monotonic()
         self._last = 0.0
@@ -77,7 +77,7 @@ def _time(seconds: float) -> str:
 
 def print_summary(outcome: Outcome) -> None:
     """What a run came to, with the time split per stage, on stderr."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     status = outcome.status
     if status is None:
         console.print(f"nothing to do: {_counts(outcome)}")
@@ -97,6 +97,10 @@ def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome
         console.print(f"not answered: {name}: {why}", style="yellow")
     if len(left_out) > 5:
         console.print(f"... and {len(left_out) - 5} more files not answered")
+    if outcome.ignored:
+        console.print(
+            f"{outcome.ignored} files changed since they were answered (on_change: ignore)"
+        )
     if left_out:
         console.print("run again to answer what is left")
     if outcome.exit_code == 3:

@@ -11,15 +11,23 @@ from pathlib import Path
 
 from actors.errors import GristmillError, UsageError
 from jobs.session import connected
-from pipelines.dispatch import Status, Work
+from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_ledger, recover
+from pipelines.ledger import Ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.record import Record, check_same, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.spec import Pipeline
-from pipelines.state import retry_tickets, settle_changes, sort_files, work_of
+from pipelines.state import (
+    Sorted,
+    check_changes,
+    check_root,
+    retry_tickets,
+    settle_changes,
+    sort_files,
+    work_of,
+)
 from pipelines.store import DATA, OURS, REJECTS, Store
 from pipelines.units import SourceFile
 
@@ -48,7 +56,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to. `status` is this run; `rows` and `rejected` the whole output now."""
+    """What a run came to. `status` is this run; `rows` and `rejected` the whole output now.
+
+    `ignored` counts files that changed since they were answered, under on_change: ignore.
+    """
 
     run: str
     output: str
@@ -57,6 +68,7 @@ class Outcome:
     rejected: int
     status: Status | None
     max_rejected: float
+    ignored: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
@@ -88,31 +100,47 @@ def run(prepared: Prepared, options: Options, watch: Callable[[Plan, Status], No
     """Run a prepared pipeline. Raises RunFailed and its kinds, UsageError, KeyboardInterrupt."""
     plan, store = prepared.plan, prepared.store
     check_output(store)
-    reuse = _reuse(plan, options)
+    reuse = _reuse(plan, store, options)
     run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
     start = time.time()
     store.prepare()
     with Lock(store, run_id).held():
+        ledger = recover(store, run_id)
         if options.fresh:
-            _clear(store)
-        ledger = recover(store)
-        check_same(store, ledger, plan)
-        work = _work(prepared, ledger, run_id, options)
+            ledger = Ledger([])
+        files = _files(prepared, ledger)
         status = None
-        if work.files or work.retries:
+        if _has_work(plan, ledger, files, options):
             with _recorded(store, _record(plan, run_id, start)) as finish:
-                status = _answer(plan, store, run_id, work, options, reuse, watch)
+                job = Job(plan, store, run_id, reuse)
+                ledger, status = _answer(job, prepared, ledger, files, options, watch)
                 finish(status)
-        ledger = read_ledger(store)
+    done = status or Status()
     return Outcome(
         run=run_id,
-        output=store.home or store.path,
+        output=store.shown,
         seconds=time.time() - start,
-        rows=ledger.rows,
-        rejected=ledger.rejected,
+        rows=ledger.rows + done.rows,
+        rejected=ledger.rejected + done.rejected - done.retried,
         status=status,
         max_rejected=plan.pipeline.errors.max_rejected,
+        ignored=len(files.changed) if plan.pipeline.on_change == "ignore" else 0,
     )
+
+
+def _files(prepared: Prepared, ledger: Ledger) -> Sorted:
+    """The source's files against what is answered. Raises UsageError if they do not agree."""
+    check_same(prepared.store, ledger, prepared.plan)
+    check_root(prepared.files, ledger)
+    files = sort_files(prepared.files, ledger)
+    check_changes(prepared.plan.pipeline, files)
+    return files
+
+
+def _has_work(plan: Plan, ledger: Ledger, files: Sorted, options: Options) -> bool:
+    again = files.changed and plan.pipeline.on_change == "reprocess"
+    retry = options.retry_rejects and ledger.rejected
+    return bool(options.fresh or files.todo or again or retry)
 
 
 def check_output(store: Store) -> None:
@@ -120,7 +148,7 @@ def check_output(store: Store) -> None:
     names = store.top()
     if names and OURS not in names:
         raise UsageError(
-            f"{store.path} holds files that gristmill did not write: {', '.join(names[:5])}.\n"
+            f"{store.shown} holds files that gristmill did not write: {', '.join(names[:5])}.\n"
             "  give the sink a folder of its own:  sink: {kind: parquet, path: NEW_FOLDER}"
         )
 
@@ -130,50 +158,52 @@ def _check_apart(files: Sequence[SourceFile], store: Store) -> None:
     inside = next((f for f in files if f.path.startswith(store.path + "/")), None)
     if inside is not None:
         raise UsageError(
-            f"the sink {store.path} lies inside the source: {inside.name!r} is one of its files.\n"
+            f"the sink {store.shown} lies inside the source: {inside.name!r} is one of its files.\n"
             "  give the sink a folder outside the source's, or name the source's files by a glob"
         )
 
 
-def _work(prepared: Prepared, ledger: Ledger, run_id: str, options: Options) -> Work:
-    plan, store = prepared.plan, prepared.store
-    files = sort_files(prepared.files, ledger)
-    ledger, files = settle_changes(plan.pipeline, store, ledger, files, run_id)
-    retries = (
-        retry_tickets(plan.pipeline, store, ledger, prepared.files) if options.retry_rejects else []
-    )
-    return work_of(ledger, files, retries)
-
-
 def _answer(
-    plan: Plan,
-    store: Store,
-    run_id: str,
-    work: Work,
+    job: Job,
+    prepared: Prepared,
+    ledger: Ledger,
+    files: Sorted,
     options: Options,
-    reuse: Reuse | None,
     watch: Callable[[Plan, Status], None],
-) -> Status:
+) -> tuple[Ledger, Status]:
+    """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
+    plan, store, pipeline = job.plan, job.store, job.plan.pipeline
     speed = known_speed(store, plan)
     with connected(options.address) as capacity:
         pools = graph.sizes(plan, capacity.cpus, capacity.gpus, speed)
-        job = Job(plan, store, run_id, reuse)
-        return graph.run(job, work, pools, speed, options.limit, lambda s: watch(plan, s))
+        if options.fresh:
+            _clear(store, job.run)
+        ledger, files = settle_changes(pipeline, store, ledger, files, job.run)
+        retries = (
+            retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
+        )
+        work = work_of(ledger, files, retries)
+        return ledger, graph.run(job, work, pools, speed, options.limit, lambda s: watch(plan, s))
 
 
-def _reuse(plan: Plan, options: Options) -> Reuse | None:
+def _reuse(plan: Plan, store: Store, options: Options) -> Reuse | None:
     if options.reuse is None:
         return None
-    return reuse_of(Store.at(options.reuse, Path.cwd()), plan)
+    old = Store.at(options.reuse, Path.cwd())
+    if old == store:
+        raise UsageError(
+            f"--reuse {old.shown}: this is the output that the run writes to.\n"
+            "  give the sink a new path, as in  --set sink.path=NEW_FOLDER"
+        )
+    return reuse_of(old, plan)
 
 
-def _clear(store: Store) -> None:
+def _clear(store: Store, run: str) -> None:
     """Start anew: data first, because it is what counts."""
-    for folder in (DATA, REJECTS, f"{OURS}/runs"):
-        for name in store.names(folder):
-            store.delete(f"{folder}/{name}")
+    for folder in (DATA, REJECTS):
+        remove(store, run, [f"{folder}/{name}" for name in store.names(folder)])
 
 
 def _record(plan: Plan, run_id: str, start: float) -> Record:

@@ -1,5 +1,6 @@
 """`gristmill show`: the state of an output, read from its footers."""
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -68,15 +69,17 @@ def _reasons(store: Store, ledger: Ledger) -> list[dict[str, Any]]:
     counts: Counter[tuple[str, str]] = Counter()
     for unit in ledger.units.values():
         if unit[-1].rejected:
-            with store.open(f"{REJECTS}/{unit[-1].name}") as file:
-                table = pq.read_table(file, columns=["stage", "reason"])
-            counts.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
+            # A run that retries rejects may replace a part while we look.
+            with contextlib.suppress(FileNotFoundError):
+                with store.open(f"{REJECTS}/{unit[-1].name}") as file:
+                    table = pq.read_table(file, columns=["stage", "reason"])
+                counts.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return [{"stage": s, "reason": r, "rows": n} for (s, r), n in counts.most_common()]
 
 
 def print_output(report: dict[str, Any]) -> None:
     """The report for people."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(
         f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
         f"{report['parts']} parts"

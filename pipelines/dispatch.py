@@ -13,7 +13,7 @@ from actors.errors import SourceFailed, UsageError
 from actors.worker import Report
 from pipelines.flow import Committed, Ticket
 from pipelines.sources import AnySource
-from pipelines.units import Cutter, Extent, Interval, Piece, SourceFile, pieces
+from pipelines.units import Cutter, Extent, Interval, Piece, SourceFile, Unit, pieces
 
 UNIT_SECONDS = 30.0
 """Work in a unit at its slowest stage: what a crash may cost, and far more than a unit's overhead
@@ -31,10 +31,13 @@ GROWTH = 16
 OPENED_AHEAD = 16
 """Source files opened at once: hides the latency of object stores."""
 
-
 DEAL_SECONDS = 1.0
 """Longest wait in one call of deal: the call of a process that died ends too, so that such calls
 cannot fill the dispatcher's threads."""
+
+
+COMMITTED = Ticket(Unit(()), "")
+"""Stands for tickets that are done, so that they need not be kept: dealt again, it does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,13 @@ class Dealt:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done: files with the rows that are answered already, and retries."""
+    """What is to be done: files with the rows that are answered already, and retries.
+
+    `bytes` is about what the files' rows that are left weigh in the source.
+    """
 
     files: tuple[SourceFile, ...]
+    bytes: int = 0
     answered: Mapping[str, list[Interval]] = field(default_factory=dict)
     retries: tuple[Ticket, ...] = ()
 
@@ -67,14 +74,18 @@ class StepStatus:
 
 @dataclass(slots=True)
 class Status:
-    """A run so far. `units` are committed, `under_way` dealt out but not committed. `bytes` of
-    `total_bytes` source bytes are committed; `busy` sums the seconds that units spent in each box
-    of the graph."""
+    """A run so far.
+
+    `units` are committed, `under_way` dealt out but not committed; `retried` counts committed rows
+    that were rejects before. `bytes` of `total_bytes` source bytes are committed; `busy` sums the
+    seconds that units spent in each box of the graph.
+    """
 
     units: int = 0
     under_way: int = 0
     rows: int = 0
     rejected: int = 0
+    retried: int = 0
     bytes: int = 0
     total_bytes: int = 0
     steps: dict[str, StepStatus] = field(default_factory=dict)
@@ -107,10 +118,10 @@ class Dispatcher:
         self._files = len(work.files)
         self._largest = self._cut_rows = self._cut_bytes = 0
         self._dealt: dict[int, Ticket | None] = {}
-        self._under_way: dict[str, int] = {}
+        self._under_way: dict[str, tuple[int, Ticket]] = {}
         # One unit in each actor, one waiting before it, and two being read or committed.
         self._window = 2 * sum(pools.values()) + 2
-        self._status = Status(total_bytes=_left_bytes(work))
+        self._status = Status(total_bytes=work.bytes)
         self._status.steps = {label: StepStatus() for label in pools}
         self._retries = deque(work.retries)
         self._cutter = Cutter(self._pieces(source, work), UNIT_BYTES)
@@ -122,7 +133,7 @@ class Dispatcher:
             if not ready:
                 return Dealt(later=True)
             if number not in self._dealt:
-                self._dealt[number] = self._next()
+                self._dealt[number] = self._next(number)
             return Dealt(self._dealt[number])
 
     def step_done(self, label: str, report: Report) -> None:
@@ -139,17 +150,22 @@ class Dispatcher:
     def committed(self, done: Committed) -> None:
         """A unit is in place; committing it twice counts once."""
         with self._room:
-            weight = self._under_way.pop(done.part, None)
+            number, ticket = self._under_way.pop(done.part, (None, None))
             self._status.left_out.update(done.left_out)
-            if weight is not None:
-                self._status.units += 1
-                self._status.rows += done.rows
-                self._status.rejected += done.rejected
-                self._status.bytes += weight
-                for box, took in done.took.items():
-                    before = self._status.busy.get(box, 0.0)
-                    self._status.busy[box] = before + took.stop - took.start
+            if number is not None and ticket is not None:
+                self._dealt[number] = COMMITTED
+                self._count(done, ticket)
             self._room.notify_all()
+
+    def _count(self, done: Committed, ticket: Ticket) -> None:
+        status = self._status
+        status.units += 1
+        status.rows += done.rows
+        status.rejected += done.rejected
+        status.retried += done.rows + done.rejected if ticket.generation else 0
+        status.bytes += 0 if ticket.generation else _source_bytes(ticket.unit)
+        for box, took in done.took.items():
+            status.busy[box] = status.busy.get(box, 0.0) + took.stop - took.start
 
     def status(self) -> Status:
         """How far the run is."""
@@ -160,10 +176,10 @@ class Dispatcher:
     def _may_deal(self, number: int) -> bool:
         return number in self._dealt or len(self._under_way) < self._window
 
-    def _next(self) -> Ticket | None:
+    def _next(self, number: int) -> Ticket | None:
         ticket = self._retries.popleft() if self._retries else self._cut()
         if ticket is not None:
-            self._under_way[ticket.part] = ticket.unit.bytes
+            self._under_way[ticket.part] = (number, ticket)
         return ticket
 
     def _cut(self) -> Ticket | None:
@@ -177,7 +193,7 @@ class Dispatcher:
             return None
         self._largest = max(self._largest, unit.rows)
         self._cut_rows += unit.rows
-        self._cut_bytes += unit.bytes
+        self._cut_bytes += _source_bytes(unit)
         if self._left is not None:
             self._left -= unit.rows
         return Ticket(unit, unit.id)
@@ -222,6 +238,6 @@ class Dispatcher:
             self._status.left_out[file.name] = str(error)
 
 
-def _left_bytes(work: Work) -> int:
-    """Source bytes that are not answered, counting a file begun as whole."""
-    return sum(f.size for f in work.files) + sum(t.unit.bytes for t in work.retries)
+def _source_bytes(unit: Unit) -> int:
+    """About what a unit's rows weigh in the source, where they may be compressed."""
+    return sum(span.file.size * span.rows // max(span.of, 1) for span in unit.spans)

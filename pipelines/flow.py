@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.child import Load, to_ipc
-from actors.errors import SourceFailed
+from actors.errors import RunFailed, SourceFailed
 from actors.models.reference import fetch
 from actors.stage import ModelFiles
 from actors.supervisor import Supervisor
@@ -101,13 +101,26 @@ def read(job: Job, ticket: Ticket) -> UnitRows:
     except SourceFailed as error:
         empty = pa.schema([*KEYS, *plan.read, (REJECT, REJECT_TYPE)]).empty_table()
         left_out = {span.file.name: str(error) for span in ticket.unit.spans}
+        if job.reuse is not None:
+            empty = empty.append_column(REUSED, pa.array([], pa.bool_()))
         return UnitRows(ticket, empty, left_out).after("read", empty, start, None)
     reject = _as_reject(done.table["_reject"], "source")
     table = done.table.drop_columns(["_reject"]).append_column(REJECT, reject)
     left_out = {file.name: why for file, why in done.skipped}
+    _check_complete(ticket, table, left_out)
     if job.reuse is not None:
         table = take_over(table, job.reuse.rows(ticket.unit), job.reuse.columns)
     return UnitRows(ticket, table, left_out).after("read", table, start, None)
+
+
+def _check_complete(ticket: Ticket, table: pa.Table, left_out: Mapping[str, str]) -> None:
+    """A source gives every row of every file that it does not leave out. Raises RunFailed."""
+    wanted = sum(s.rows for s in ticket.unit.spans if s.file.name not in left_out)
+    if table.num_rows != wanted:
+        raise RunFailed(
+            f"the source gave {table.num_rows} rows of unit {ticket.part}, which has {wanted}: "
+            "a bug in the source.\n  nothing of the unit was written"
+        )
 
 
 def _as_reject(found: pa.ChunkedArray, stage: str) -> pa.Array:

@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from actors.errors import GristmillError, RunFailed, UsageError
 from pipelines import flow
 from pipelines.dispatch import Dispatcher, Status, Work
 from pipelines.flow import Job
-from pipelines.plan import Plan
+from pipelines.plan import Plan, Step
 
 READ_CPUS = 0.1
 """CPUs of a read task: it mostly waits for a disk or a network; and unlike a stage's, see above."""
@@ -75,7 +76,7 @@ def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> d
         fitting = [
             s.label
             for s in plan.steps
-            if count[s.label] < (s.pool.max or MOST_ACTORS)
+            if count[s.label] < min(s.pool.max or MOST_ACTORS, _most_on_gpus(s, gpus))
             and used + each[s.label] <= free
             and used_gpus + s.resources.gpus <= gpus
         ]
@@ -94,6 +95,14 @@ def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> d
     }
 
 
+def _most_on_gpus(step: Step, gpus: float) -> int:
+    """How many actors fit on whole GPUs: two that need 0.6 do not share one."""
+    each = step.resources.gpus
+    if not each:
+        return MOST_ACTORS
+    return int(gpus) * int(1 / each) if each <= 1 else int(gpus / each)
+
+
 def _default_cpus(plan: Plan, free: float) -> float:
     """CPUs of an actor whose step names none: one, or a share where there are fewer."""
     named = sum(s.pool.min * s.resources.cpus for s in plan.steps if s.resources.cpus)
@@ -105,7 +114,12 @@ def _default_cpus(plan: Plan, free: float) -> float:
 def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
     """Refuse a plan whose smallest pools do not fit, instead of waiting for ever."""
     need_cpus = SIDE_CPUS + sum((s.resources.cpus or 0.01) * s.pool.min for s in plan.steps)
-    need_gpus = sum(s.resources.gpus * s.pool.min for s in plan.steps)
+    need_gpus = sum(
+        ceil(s.pool.min / int(1 / s.resources.gpus))
+        if 0.5 < s.resources.gpus < 1
+        else s.resources.gpus * s.pool.min
+        for s in plan.steps
+    )
     for what, need, have in (("cpus", need_cpus, cpus), ("gpus", need_gpus, gpus)):
         if need > have:
             wants = ", ".join(

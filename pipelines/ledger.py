@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.lock import fenced
 from pipelines.parts import Answers, Footer, place, read_footer
-from pipelines.store import DATA, REJECTS, Store
+from pipelines.store import ASIDE, DATA, REJECTS, Store
 from pipelines.units import Interval, SourceFile
 
 READERS = 16
@@ -39,7 +40,11 @@ class Ledger:
 
     def answered(self, file: SourceFile) -> list[Interval]:
         """Rows of this version of the file that are answered."""
-        return [rows for version, rows, _ in self._answered[file.name] if version == file.version]
+        return [
+            rows
+            for version, rows, _ in self._answered.get(file.name, ())
+            if version == file.version
+        ]
 
     def rows_of(self, file: SourceFile) -> int | None:
         """How many rows this version of the file has, if any part says so."""
@@ -56,6 +61,11 @@ class Ledger:
     def has_changed(self, file: SourceFile) -> bool:
         """Whether another version of the file was answered."""
         return any(version != file.version for version, _, _ in self._answered.get(file.name, []))
+
+    @property
+    def files(self) -> dict[str, set[str]]:
+        """The source files that are answered, in part at least, with their versions."""
+        return {name: {v for v, _, _ in said} for name, said in self._answered.items() if said}
 
     @property
     def rows(self) -> int:
@@ -81,39 +91,57 @@ def read_ledger(store: Store) -> Ledger:
         return Ledger(footer for footer in footers if footer is not None)
 
 
-def recover(store: Store) -> Ledger:
-    """Remove what an interrupted run left behind, and return what counts. Hold the lock."""
-    store.clear_aside()
+def recover(store: Store, run: str) -> Ledger:
+    """Remove what an interrupted run left behind, and return what counts.
+
+    Raises LockLost if the run does not hold the lock, or loses it meanwhile.
+    """
     ledger = read_ledger(store)
-    for footer in list(_uncommitted(store, ledger)):
-        store.delete(f"{DATA}/{footer.name}")
-    ledger = read_ledger(store)
-    counting = {u[-1].name for u in ledger.units.values() if u[-1].rejected}
-    for name in store.names(REJECTS):
-        if name not in counting:
-            store.delete(f"{REJECTS}/{name}")
-    return ledger
+    rejects = store.names(REJECTS)
+    void = _uncommitted(ledger, _rejects_commits(store, ledger, set(rejects)))
+    left = Ledger(f for parts in ledger.units.values() for f in parts if f.unit not in void)
+    counting = {u[-1].name for u in left.units.values() if u[-1].rejected}
+    gone = [f"{DATA}/{f.name}" for unit in sorted(void) for f in ledger.units[unit]]
+    gone += [f"{REJECTS}/{name}" for name in rejects if name not in counting]
+    gone += [f"{ASIDE}/{name}" for name in store.names(ASIDE)]
+    remove(store, run, gone)
+    return left
 
 
-def _uncommitted(store: Store, ledger: Ledger) -> Iterator[Footer]:
-    """Parts that do not count: a retry without its unit, a unit that is not complete, a twin."""
-    rejects = _rejects_commits(store, ledger)
-    taken: dict[tuple[str, str], list[Interval]] = defaultdict(list)
-    for unit in sorted(ledger.units):
-        parts = ledger.units[unit]
-        orphaned = [part.generation for part in parts] != list(range(len(parts)))
-        places = [((a.file, a.version), (a.start, a.stop)) for a in parts[0].answers]
-        twin = any(_overlaps(rows, taken[key]) for key, rows in places)
-        if orphaned or twin or not _is_complete(parts, rejects):
-            yield from parts
+def remove(store: Store, run: str, names: Iterable[str]) -> None:
+    """Delete files of the output, as long as the run holds the lock. Raises LockLost."""
+    for name in names:
+        with fenced(store, run):
+            store.delete(name)
+
+
+def _uncommitted(ledger: Ledger, rejects: Mapping[str, str]) -> set[str]:
+    """Units that do not count: a retry without its unit, one that is not complete, a twin."""
+    void: set[str] = set()
+    places: list[tuple[str, str, int, int, str]] = []
+    for unit, parts in ledger.units.items():
+        in_order = [part.generation for part in parts] == list(range(len(parts)))
+        if not in_order or not _is_complete(parts, rejects):
+            void.add(unit)
             continue
-        for key, rows in places:
-            taken[key].append(rows)
+        places += [(a.file, a.version, a.start, a.stop, unit) for a in parts[0].answers]
+    return void | _twins(places)
 
 
-def _rejects_commits(store: Store, ledger: Ledger) -> dict[str, str]:
+def _twins(places: list[tuple[str, str, int, int, str]]) -> set[str]:
+    """Units that answer rows (file, version, start, stop) which another unit answers too."""
+    twins: set[str] = set()
+    end: tuple[str, str, int] = ("", "", 0)
+    for file, version, start, stop, unit in sorted(places):
+        if (file, version) == end[:2] and start < end[2]:
+            twins.add(unit)
+        else:
+            end = (file, version, stop)
+    return twins
+
+
+def _rejects_commits(store: Store, ledger: Ledger, there: set[str]) -> dict[str, str]:
     """Which commit each unit's last rejects part is of: name -> commit."""
-    there = set(store.names(REJECTS))
     names = [u[-1].name for u in ledger.units.values() if u[-1].rejected and u[-1].name in there]
     with ThreadPoolExecutor(READERS) as pool:
         footers = pool.map(lambda name: read_footer(store, REJECTS, name), names)
@@ -129,10 +157,6 @@ def _is_complete(parts: list[Footer], rejects: Mapping[str, str]) -> bool:
     answered = sum(a.stop - a.start for a in parts[0].answers)
     together = not last.rejected or rejects.get(last.name) == last.commit
     return together and answered == sum(part.rows for part in parts) + last.rejected
-
-
-def _overlaps(rows: Interval, others: list[Interval]) -> bool:
-    return any(rows[0] < stop and start < rows[1] for start, stop in others)
 
 
 def rejected_rows(store: Store, ledger: Ledger) -> Iterator[Rejected]:
@@ -158,8 +182,7 @@ def withdraw(store: Store, ledger: Ledger, files: set[str], run: str) -> Ledger:
             continue
         for footer in unit if not left else reversed(unit):
             if not left:
-                store.delete(f"{DATA}/{footer.name}")
-                store.delete(f"{REJECTS}/{footer.name}")
+                remove(store, run, [f"{DATA}/{footer.name}", f"{REJECTS}/{footer.name}"])
             else:
                 _rewrite(store, footer, left, files, run)
     return read_ledger(store)

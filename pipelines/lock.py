@@ -46,7 +46,6 @@ class Lock:
         self._store = store
         self._run = run
         self._stop = threading.Event()
-        self.lost = threading.Event()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -62,11 +61,12 @@ class Lock:
             self._release()
 
     def _take(self) -> None:
+        silent = _listen(self._store)
         with self._store.exclusive():
             owner = read(self._store)
-            if owner is not None and is_alive(owner):
+            if owner is not None and (is_alive(owner) or owner != silent):
                 raise UsageError(
-                    f"another run is writing to {self._store.path}: run {owner.run}, process "
+                    f"another run is writing to {self._store.shown}: run {owner.run}, process "
                     f"{owner.pid} on {owner.host}.\n"
                     f"  wait for it, or stop it; if its machine is dead, wait {LEASE_SECONDS:g} s"
                 )
@@ -74,10 +74,10 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            # A disk that is full or busy now may have room at the next beat.
-            with contextlib.suppress(SinkFailed), self._store.exclusive():
+            # A disk that is full or busy now may have room at the next beat. A lock that is lost
+            # stays lost: the next commit finds that out.
+            with contextlib.suppress(SinkFailed), self._store.shared():
                 if not owned_by(self._store, self._run):
-                    self.lost.set()
                     return
                 self._write()
 
@@ -112,10 +112,19 @@ def fenced(store: Store, run: str) -> Iterator[None]:
     with store.shared():
         if not owned_by(store, run):
             raise LockLost(
-                f"another run took over {store.path}; run {run} commits nothing more.\n"
+                f"another run took over {store.shown}; run {run} commits nothing more.\n"
                 "  what it committed stays, and the other run goes on from there"
             )
         yield
+
+
+def _listen(store: Store) -> Owner | None:
+    """The owner, after some silence if it is on another machine, whose clock may be another."""
+    owner = read(store)
+    if owner is None or owner.host == socket.gethostname() or is_alive(owner):
+        return owner
+    time.sleep(3 * BEAT_SECONDS)
+    return owner
 
 
 def is_alive(owner: Owner) -> bool:

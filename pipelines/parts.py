@@ -171,7 +171,7 @@ def read_footer(store: Store, folder: str, name: str) -> Footer | None:
             metadata = pq.read_schema(file).metadata or {}
     except FileNotFoundError:
         return None
-    except (pa.ArrowException, OSError) as error:
+    except pa.ArrowException as error:
         raise SinkFailed(
             f"{store.path}/{folder}/{name} is damaged: {error}.\n"
             "  gristmill never leaves such a file; delete it and run again to answer its rows anew"

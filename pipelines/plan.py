@@ -102,6 +102,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     needed = _needed_after(drafts, keep)
     columns = pa.schema([*KEYS, *((name, flowing.made[name][0]) for name in keep)])
     description = {
+        "source": describe_source(pipeline),
         "steps": [describe(step) for step in steps],
         "columns": {f.name: str(f.type) for f in columns},
     }
@@ -113,9 +114,16 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
         source_schema=schema,
         read=pa.schema([f for f in schema if f.name in needed]),
         columns=columns,
-        fingerprint=_hash(above, description["columns"]),
+        fingerprint=_hash(above, [description["source"], description["columns"]]),
         description=description,
     )
+
+
+def describe_source(pipeline: Pipeline) -> dict[str, Any]:
+    """What decides which rows the source has and what they are called; not where it lies."""
+    said = pipeline.source.model_dump(mode="json", exclude={"path"})
+    several = not isinstance(pipeline.source.path, str) and len(pipeline.source.path) > 1
+    return said | {"names begin with": "their root" if several else "nothing"}
 
 
 def describe(step: Step) -> dict[str, Any]:

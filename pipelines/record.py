@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from actors.errors import UsageError
@@ -61,10 +62,10 @@ def check_same(store: Store, ledger: Ledger, plan: Plan) -> None:
     old = [r for r in records(store) if r.fingerprint in others]
     changes = list(_differences(old[-1].description, plan.description)) if old else []
     raise UsageError(
-        f"the pipeline changed since {store.path} was written:\n"
+        f"the pipeline changed since {store.shown} was written:\n"
         + "\n".join(f"  {change}" for change in changes or ["its record is gone"])
         + "\n  to keep both, give the sink a new path; unchanged stages are taken over with\n"
-        f"    gristmill run FILE --reuse {store.path}\n"
+        f"    gristmill run FILE --reuse {store.shown}\n"
         "  or undo the change"
     )
 
@@ -73,18 +74,19 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
     """Name every place where two descriptions differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
-            yield from _differences(old.get(key), new.get(key), f"{where}, {key}" if where else key)
-    elif isinstance(old, list) and isinstance(new, list):
-        for n in range(max(len(old), len(new))):
-            before, after = _at(old, n), _at(new, n)
-            task = (after or before or {}).get("task", "")
-            yield from _differences(before, after, f"stage {n + 1} ({task})")
+            if key == "steps":
+                yield from _changed_steps(old[key], new[key])
+            else:
+                place = f"{where}, {key}" if where else key
+                yield from _differences(old.get(key), new.get(key), place)
     elif old != new:
         yield f"{where}: {_short(old)} -> {_short(new)}"
 
 
-def _at(items: list[Any], n: int) -> Any:
-    return items[n] if n < len(items) else None
+def _changed_steps(old: list[Any], new: list[Any]) -> Iterator[str]:
+    for n, (before, after) in enumerate(zip_longest(old, new), 1):
+        task = (after or before)["task"]
+        yield from _differences(before, after, f"stage {n} ({task})")
 
 
 def _short(value: Any) -> str:

@@ -52,9 +52,14 @@ def reuse_of(store: Store, plan: Plan) -> Reuse:
     ledger = read_ledger(store)
     old = [r for r in records(store) if r.fingerprint in ledger.fingerprints]
     if not old:
-        raise UsageError(f"--reuse {store.path}: this is no output of gristmill with any rows.")
+        raise UsageError(f"--reuse {store.shown}: this is no output of gristmill with any rows.")
     before, now = old[-1].description, plan.description
     same = 0
+    if before.get("source") != now["source"]:
+        raise UsageError(
+            f"--reuse {store.shown}: nothing can be taken over, because its source was read with "
+            "other options.\n  run without --reuse to answer everything anew"
+        )
     for a, b in zip(before["steps"], now["steps"], strict=False):
         if a != b:
             break
@@ -64,7 +69,7 @@ def reuse_of(store: Store, plan: Plan) -> Reuse:
     if not same or missing:
         why = f"it did not keep {', '.join(missing)}" if missing else "its first stage differs"
         raise UsageError(
-            f"--reuse {store.path}: nothing can be taken over, because {why}.\n"
+            f"--reuse {store.shown}: nothing can be taken over, because {why}.\n"
             "  run without --reuse to answer everything anew"
         )
     return Reuse(store, same, columns, _index(ledger))

@@ -1,5 +1,6 @@
 """What there is to do: the source's files against the output's parts."""
 
+import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from pipelines.flow import Ticket
 from pipelines.ledger import Ledger, Rejected, rejected_rows, withdraw
 from pipelines.spec import Pipeline
 from pipelines.store import Store
-from pipelines.units import SourceFile, Span, Unit
+from pipelines.units import Extent, SourceFile, Span, Unit
 
 SHOWN = 5
 """Names listed in a message before the rest is counted."""
@@ -37,17 +38,41 @@ def sort_files(files: Iterable[SourceFile], ledger: Ledger) -> Sorted:
     return Sorted(tuple(finished), tuple(changed), tuple(todo))
 
 
+def check_root(files: Sequence[SourceFile], ledger: Ledger) -> None:
+    """Refuse files that were answered under other names, because `path` begins elsewhere now.
+
+    Told by the last part of the name with size and time. Raises UsageError.
+    """
+    listed = {file.name for file in files}
+    if not ledger.files or not listed.isdisjoint(ledger.files):
+        return
+    before = {
+        (posixpath.basename(name), version): name
+        for name, versions in ledger.files.items()
+        for version in versions
+    }
+    for file in files:
+        old = before.get((posixpath.basename(file.name), file.version))
+        if old is not None:
+            raise UsageError(
+                f"the source's files were answered under other names: {file.name!r} was {old!r}.\n"
+                "  names begin below the source's path; write the path as it was, or give the sink "
+                "a new one"
+            )
+
+
+def check_changes(pipeline: Pipeline, files: Sorted) -> None:
+    """Refuse files that changed since they were answered, under on_change: error."""
+    if files.changed and pipeline.on_change == "error":
+        raise UsageError(changed_message(files.changed))
+
+
 def settle_changes(
     pipeline: Pipeline, store: Store, ledger: Ledger, files: Sorted, run: str
 ) -> tuple[Ledger, Sorted]:
-    """Handle files that changed since they were answered, as `on_change` says. Hold the lock.
-
-    Raises UsageError under `error`, before anything is done.
-    """
-    if not files.changed or pipeline.on_change == "ignore":
+    """Withdraw what changed since it was answered, under on_change: reprocess. Hold the lock."""
+    if not files.changed or pipeline.on_change != "reprocess":
         return ledger, files
-    if pipeline.on_change == "error":
-        raise UsageError(changed_message(files.changed))
     ledger = withdraw(store, ledger, {file.name for file in files.changed}, run)
     return ledger, Sorted(files.finished, (), tuple(sorted(files.todo + files.changed, key=_name)))
 
@@ -66,7 +91,14 @@ def changed_message(changed: Sequence[SourceFile]) -> str:
 def work_of(ledger: Ledger, files: Sorted, retries: Sequence[Ticket] = ()) -> Work:
     """The work that is left."""
     answered = {f.name: rows for f in files.todo if (rows := ledger.answered(f))}
-    return Work(files.todo, answered, tuple(retries))
+    left = sum(f.size - _answered_bytes(ledger, f) for f in files.todo)
+    return Work(files.todo, left, answered, tuple(retries))
+
+
+def _answered_bytes(ledger: Ledger, file: SourceFile) -> int:
+    """About how many of a file's bytes are answered."""
+    rows = sum(stop - start for start, stop in ledger.answered(file))
+    return file.size * rows // max(ledger.rows_of(file) or 1, 1)
 
 
 def retry_tickets(
@@ -74,9 +106,10 @@ def retry_tickets(
 ) -> list[Ticket]:
     """A ticket for each unit that has rejected rows whose files are as they were."""
     by_name = {file.name: file for file in files}
+    opened: dict[str, Extent] = {}
     tickets = []
     for rejected in rejected_rows(store, ledger):
-        unit = _retry_unit(pipeline, ledger, rejected, by_name)
+        unit = _retry_unit(pipeline, ledger, rejected, by_name, opened)
         if unit is not None:
             footer = rejected.footer
             tickets.append(Ticket(unit, footer.unit, footer.generation + 1, rejected.attempts))
@@ -84,7 +117,11 @@ def retry_tickets(
 
 
 def _retry_unit(
-    pipeline: Pipeline, ledger: Ledger, rejected: Rejected, files: dict[str, SourceFile]
+    pipeline: Pipeline,
+    ledger: Ledger,
+    rejected: Rejected,
+    files: dict[str, SourceFile],
+    opened: dict[str, Extent],
 ) -> Unit | None:
     """The rejected rows as spans; None if one of their files is gone, changed or unreadable."""
     spans: list[Span] = []
@@ -94,10 +131,10 @@ def _retry_unit(
             return None
         rows = sorted(row for other, row in rejected.attempts if other == name)
         try:
-            extent = pipeline.source.extent(file)
+            opened[name] = opened.get(name) or pipeline.source.extent(file)
         except SourceFailed:
             return None
-        spans += [extent.span(start, stop) for start, stop in _runs(rows)]
+        spans += [opened[name].span(start, stop) for start, stop in _runs(rows)]
     return Unit(tuple(spans))
 
 

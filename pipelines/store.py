@@ -60,6 +60,11 @@ class Store:
         self.__dict__.update(state)
 
     @property
+    def shown(self) -> str:
+        """The store as messages name it: without credentials."""
+        return f"{self.home.split('://')[0]}://{self.path}" if self.home else self.path
+
+    @property
     def is_local(self) -> bool:
         """Whether renames and locks of this machine's kernel work."""
         return not self.home
@@ -100,7 +105,12 @@ class Store:
 
     def open(self, name: str) -> Any:
         """A file to read at random. Raises FileNotFoundError, SinkFailed."""
-        return self.system.open_input_file(self.full(name))
+        try:
+            return self.system.open_input_file(self.full(name))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._failed(error) from None
 
     def put(self, name: str, content: bytes | pa.Buffer) -> None:
         """Put a file in place in one step, also over an older one. Raises SinkFailed."""
@@ -114,11 +124,6 @@ class Store:
             return
         except OSError as error:
             raise self._failed(error) from None
-
-    def clear_aside(self) -> None:
-        """Delete what an interrupted run left unfinished."""
-        for name in self.names(ASIDE):
-            self.delete(f"{ASIDE}/{name}")
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
@@ -183,7 +188,7 @@ class Store:
             raise self._failed(error) from None
 
     def _failed(self, error: OSError) -> SinkFailed:
-        where = self.home or self.path
+        where = self.shown
         if error.errno in FULL:
             return SinkFailed(
                 f"no room left for the output {where}.\n"
@@ -191,7 +196,7 @@ class Store:
             )
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             return SinkFailed(
-                f"no right to write the output {where}: {error.strerror}.\n"
+                f"no right to write the output {where}: {error.strerror or error}.\n"
                 "  give this user the right, or choose another folder under sink: path:"
             )
         return SinkFailed(f"the output {where} cannot be used: {error}")

@@ -16,12 +16,21 @@ def fits(found: pa.DataType, wanted: pa.DataType) -> bool:
         if any(is_it(found) for is_it in family) and any(is_it(wanted) for is_it in family):
             return True
     if pa.types.is_integer(found) and pa.types.is_integer(wanted):
+        return _integer_fits(found, wanted)
+    if pa.types.is_floating(found) and pa.types.is_floating(wanted):
         return bool(found.bit_width <= wanted.bit_width)
-    if pa.types.is_floating(wanted):
-        return bool(pa.types.is_integer(found) or pa.types.is_floating(found))
+    if pa.types.is_integer(found) and pa.types.is_floating(wanted):
+        return bool(found.bit_width < wanted.bit_width)
     if _is_list(found) and _is_list(wanted):
         return fits(found.value_type, wanted.value_type)
     return False
+
+
+def _integer_fits(found: pa.DataType, wanted: pa.DataType) -> bool:
+    signed, wants_sign = (pa.types.is_signed_integer(t) for t in (found, wanted))
+    if signed == wants_sign:
+        return bool(found.bit_width <= wanted.bit_width)
+    return bool(wants_sign and found.bit_width < wanted.bit_width)
 
 
 def _is_list(type: pa.DataType) -> bool:

@@ -126,7 +126,9 @@ def remaining(rows: int, answered: Iterable[Interval]) -> list[Interval]:
 
 
 def pieces(extent: Extent, answered: Iterable[Interval] = ()) -> Iterator[Piece]:
-    """Yield what is left to answer of one file."""
+    """Yield what is left to answer of one file; of a file without rows, that it has none."""
+    if not extent.rows:
+        yield extent, 0, 0
     for start, stop in remaining(extent.rows, answered):
         yield extent, start, stop
 
@@ -165,6 +167,9 @@ class Cutter:
         if self._front is None:
             return None
         extent, start, stop = self._front
+        if start == stop:
+            self._front = None
+            return extent.span(start, stop)
         stop_here = min(stop, start + min(room, _fitting(extent, weight, first=not spans)))
         if stop_here < stop:
             stop_here = _snapped(extent, start, stop_here)

@@ -95,7 +95,7 @@ def run(store: Store, corpus: Corpus, retry: bool = False, rows: int = 3) -> Non
     store.prepare()
     run_id = secrets.token_hex(3)
     with Lock(store, run_id).held():
-        ledger = recover(store)
+        ledger = recover(store, run_id)
         extents = corpus.extents()
         files = sort_files([extent.file for extent in extents.values()], ledger)
         if files.changed:
@@ -139,6 +139,12 @@ def _retries(store: Store, ledger: Ledger, extents: dict[str, Extent]) -> Iterat
     for found in rejected_rows(store, ledger):
         spans = tuple(extents[name].span(row, row + 1) for name, row in sorted(found.attempts))
         yield Unit(spans), found.footer.unit, found.footer.generation + 1, found.attempts
+
+
+def recovered(store: Store) -> Ledger:
+    """Recover under a lock of its own."""
+    with Lock(store, "recovers").held():
+        return recover(store, "recovers")
 
 
 def bury(store: Store) -> None:

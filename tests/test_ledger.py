@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.errors import SinkFailed
-from pipelines.ledger import read_ledger, recover
+from pipelines.ledger import read_ledger
 from pipelines.parts import commit
 from pipelines.store import DATA, REJECTS, Store
 from pipelines.units import SourceFile, Unit
@@ -23,6 +23,7 @@ from tests.mill import (
     counts,
     footer,
     places,
+    recovered,
     run,
 )
 
@@ -123,7 +124,7 @@ def test_rejects_without_their_data_part_are_removed(store: Store) -> None:
     run(store, FIRST)
     (name,) = names_of(store, "c")[:1]
     Path(store.full(f"{DATA}/{name}")).unlink()
-    recover(store)
+    recovered(store)
     assert name not in store.names(REJECTS)
 
 
@@ -131,7 +132,7 @@ def test_a_unit_without_its_rejects_does_not_count(store: Store) -> None:
     run(store, FIRST)
     (name,) = names_of(store, "c")[:1]
     Path(store.full(f"{REJECTS}/{name}")).unlink()
-    recover(store)
+    recovered(store)
     assert name not in store.names(DATA)
     run(store, FIRST)
     assert places(store) == FIRST.places()
@@ -143,7 +144,7 @@ def test_a_retry_without_its_unit_does_not_count(store: Store) -> None:
     for name in [n for n in store.names(DATA) if n.endswith("0000.parquet")]:
         Path(store.full(f"{DATA}/{name}")).unlink()
     assert read_ledger(store).units
-    assert not recover(store).units
+    assert not recovered(store).units
     assert store.names(DATA) + store.names(REJECTS) == []
 
 
@@ -154,7 +155,7 @@ def test_of_two_parts_that_answer_the_same_rows_one_counts(store: Store) -> None
     with pytest.raises(AssertionError):
         plant(store, unit)
         places(store)
-    recover(store)
+    recovered(store)
     run(store, FIRST)
     assert places(store) == FIRST.places()
 
@@ -196,5 +197,5 @@ def test_parts_of_other_programs_are_left_alone(store: Store) -> None:
     run(store, FIRST)
     foreign = Path(store.full(f"{DATA}/theirs.parquet"))
     pq.write_table(pa.table({"theirs": [1]}), foreign)
-    recover(store)
+    recovered(store)
     assert foreign.exists()

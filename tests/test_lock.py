@@ -99,7 +99,8 @@ def test_a_process_that_got_a_dead_owners_number_does_not_keep_its_lock() -> Non
     assert not is_alive(replace(now, born=now.born - 100))
 
 
-def test_an_owner_on_another_machine_is_dead_after_its_lease(store: Store) -> None:
+def test_an_owner_on_another_machine_is_dead_after_its_lease(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
     other = replace(OURSELVES, host="elsewhere", beat=time.time() - LEASE_SECONDS + 10)
     own(store, other)
     with pytest.raises(UsageError, match="on elsewhere"):
@@ -107,6 +108,15 @@ def test_an_owner_on_another_machine_is_dead_after_its_lease(store: Store) -> No
     own(store, replace(other, beat=time.time() - LEASE_SECONDS - 1))
     run(store, CORPUS)
     assert places(store) == CORPUS.places()
+
+
+def test_an_owner_whose_clock_is_behind_is_alive_while_it_beats(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.1)
+    other = replace(OURSELVES, host="elsewhere", beat=time.time() - 2 * LEASE_SECONDS)
+    own(store, other)
+    threading.Timer(0.1, own, (store, replace(other, beat=other.beat + 5))).start()
+    with pytest.raises(UsageError, match="on elsewhere"):
+        run(store, CORPUS)
 
 
 def test_a_run_gives_its_lock_back(store: Store) -> None:

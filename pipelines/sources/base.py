@@ -125,6 +125,8 @@ class Source(BaseModel):
     def _guarded(self, span: Span, columns: pa.Schema) -> pa.Table:
         """Read one span of the planned version whole, or raise Changed."""
         check_version(span.file)
+        if not span.rows:
+            return answer_schema(columns).empty_table()
         with planned(span.file):
             table = self.read_span(span, columns)
         if table.num_rows != span.rows:
