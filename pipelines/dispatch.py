@@ -67,8 +67,9 @@ class StepStatus:
 
 @dataclass(slots=True)
 class Status:
-    """A run so far. `units` are committed and `under_way` dealt out but not yet; `bytes` of `total_bytes` source bytes are committed; `busy` sums the seconds
-    that units spent in each box of the graph."""
+    """A run so far. `units` are committed, `under_way` dealt out but not committed. `bytes` of
+    `total_bytes` source bytes are committed; `busy` sums the seconds that units spent in each box
+    of the graph."""
 
     units: int = 0
     under_way: int = 0
