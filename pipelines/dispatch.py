@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from actors.errors import SourceFailed, UsageError
+from actors.errors import GristmillError, SourceFailed, UsageError
 from actors.worker import Report
 from pipelines.flow import Committed, Ticket
 from pipelines.sources import AnySource
@@ -109,6 +109,7 @@ class Dispatcher:
         self._under_way: dict[str, int] = {}
         # One unit in each actor, one waiting before it, and two being read or committed.
         self._window = 2 * sum(pools.values()) + 2
+        self._failure: GristmillError | None = None
         self._status = Status(total_bytes=_left_bytes(work))
         self._status.steps = {label: StepStatus() for label in pools}
         self._retries = deque(work.retries)
@@ -149,6 +150,15 @@ class Dispatcher:
                     before = self._status.busy.get(box, 0.0)
                     self._status.busy[box] = before + took.stop - took.start
             self._room.notify_all()
+
+    def failed(self, error: GristmillError) -> None:
+        """Work ended with an error of ours; the first one counts."""
+        with self._room:
+            self._failure = self._failure or error
+
+    def failure(self) -> GristmillError | None:
+        """The first error of ours that work ended with."""
+        return self._failure
 
     def status(self) -> Status:
         """How far the run is."""

@@ -126,7 +126,9 @@ def remaining(rows: int, answered: Iterable[Interval]) -> list[Interval]:
 
 
 def pieces(extent: Extent, answered: Iterable[Interval] = ()) -> Iterator[Piece]:
-    """Yield what is left to answer of one file."""
+    """Yield what is left to answer of one file: of one without rows, that there are none."""
+    if not extent.rows:
+        yield extent, 0, 0
     for start, stop in remaining(extent.rows, answered):
         yield extent, start, stop
 
@@ -168,7 +170,7 @@ class Cutter:
         stop_here = min(stop, start + min(room, _fitting(extent, weight, first=not spans)))
         if stop_here < stop:
             stop_here = _snapped(extent, start, stop_here)
-        if stop_here == start:
+        if stop_here == start < stop:
             return None
         self._front = (extent, stop_here, stop) if stop_here < stop else None
         return extent.span(start, stop_here)
