@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from actors.errors import RunFailed
 
@@ -53,17 +54,31 @@ def _start(address: str | None) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     memory = int(psutil.virtual_memory().total * OBJECT_STORE_SHARE)
     local = {"include_dashboard": False, "object_store_memory": min(memory, OBJECT_STORE_MOST)}
-    try:
-        with _no_stderr(), _own_sigterm():
-            ray.init(
-                address=address or "local",
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                **({} if address else local),
-            )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise RunFailed(f"Ray cannot be reached {where}: {error}") from None
+    where = f"at {address}" if address else "on this machine"
+    with _Starting(where), _no_stderr(), _own_sigterm():
+        ray.init(
+            address=address or "local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **({} if address else local),
+        )
+
+
+class _Starting:
+    """Turns what ray.init raises into RunFailed; a start that times out is a bare Exception."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        known = (ConnectionError, RuntimeError, ValueError, TimeoutError)
+        if kind is Exception or isinstance(error, known):
+            raise RunFailed(f"Ray cannot be reached {self._where}: {error}") from None
 
 
 @contextlib.contextmanager

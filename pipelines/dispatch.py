@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from actors.errors import SourceFailed, UsageError
+from actors.errors import GristmillError, SourceFailed, UsageError
 from actors.worker import Report
 from pipelines.flow import Committed, Ticket
 from pipelines.sources import AnySource
@@ -121,6 +121,7 @@ class Dispatcher:
         self._under_way: dict[str, tuple[int, Ticket]] = {}
         # One unit in each actor, one waiting before it, and two being read or committed.
         self._window = 2 * sum(pools.values()) + 2
+        self._failure: GristmillError | None = None
         self._status = Status(total_bytes=work.bytes)
         self._status.steps = {label: StepStatus() for label in pools}
         self._retries = deque(work.retries)
@@ -166,6 +167,15 @@ class Dispatcher:
         status.bytes += 0 if ticket.generation else _source_bytes(ticket.unit)
         for box, took in done.took.items():
             status.busy[box] = status.busy.get(box, 0.0) + took.stop - took.start
+
+    def failed(self, error: GristmillError) -> None:
+        """Work ended with an error of ours; the first one counts."""
+        with self._room:
+            self._failure = self._failure or error
+
+    def failure(self) -> GristmillError | None:
+        """The first error of ours that work ended with."""
+        return self._failure
 
     def status(self) -> Status:
         """How far the run is."""

@@ -162,7 +162,7 @@ def run(
             for _ in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 pass
         except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
-            raise _ours(error) from error
+            raise (_failure(dispatcher) or _ended(error)) from error
     status: Status = ray.get(dispatcher.status.remote())
     watch(status)
     if status.under_way:
@@ -188,7 +188,7 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
     )
     dataset = dataset.map_batches(
         _read,
-        fn_args=(job,),
+        fn_args=(job, dispatcher),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
@@ -237,24 +237,28 @@ def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
             return
 
 
-def _read(batch: pa.Table, job_ref: Any) -> Iterator[pa.Table]:
+def _read(batch: pa.Table, job_ref: Any, dispatcher: Any) -> Iterator[pa.Table]:
     job = _get(job_ref)
     for unit in _units(batch):
-        yield _block(flow.read(job, unit.ticket))
+        with _telling(dispatcher):
+            rows = flow.read(job, unit.ticket)
+        yield _block(rows)
 
 
 class StepActor:
     """One actor of one step's pool."""
 
     def __init__(self, job_ref: Any, number: int, dispatcher: Any) -> None:
-        self._worker = flow.StepWorker(_get(job_ref), number)
         self._dispatcher = dispatcher
-        self._worker.start()
+        with _telling(dispatcher):
+            self._worker = flow.StepWorker(_get(job_ref), number)
+            self._worker.start()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Answer each unit of a block; a block is one unit."""
         for unit in _units(batch):
-            answered = self._worker.answer(unit)
+            with _telling(self._dispatcher):
+                answered = self._worker.answer(unit)
             label = self._worker.step.label
             self._dispatcher.step_done.remote(label, answered.took[label].report)
             yield _block(answered)
@@ -263,9 +267,20 @@ class StepActor:
 def _commit(batch: pa.Table, job_ref: Any, dispatcher: Any) -> pa.Table:
     job = _get(job_ref)
     for unit in _units(batch):
-        done = flow.commit_unit(job, unit)
+        with _telling(dispatcher):
+            done = flow.commit_unit(job, unit)
         ray.get(dispatcher.committed.remote(done))
     return pa.table({"units": [batch.num_rows]})
+
+
+@contextlib.contextmanager
+def _telling(dispatcher: Any) -> Iterator[None]:
+    """Tell the dispatcher of an error of ours; on its way through Ray it becomes another."""
+    try:
+        yield
+    except GristmillError as error:
+        ray.get(dispatcher.failed.remote(error))
+        raise
 
 
 def _get(job: Any) -> Job:
@@ -301,7 +316,7 @@ def _settings() -> Iterator[None]:
     }
     before = {name: getattr(context, name) for name in ours}
     level = logging.getLogger("ray.data").level
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     for name, value in ours.items():
         setattr(context, name, value)
     try:
@@ -341,13 +356,19 @@ def _watching(dispatcher: Any, watch: Callable[[Status], None]) -> Iterator[None
         thread.join()
 
 
-def _ours(error: BaseException) -> GristmillError:
-    """The error of ours that Ray wrapped, or RunFailed with Ray's words."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, GristmillError):
-            return seen
-        cause = getattr(seen, "cause", None)
-        seen = cause if isinstance(cause, BaseException) else seen.__cause__
-    last = str(error).strip().splitlines()[-1:]
-    return RunFailed(f"Ray ended the run: {type(error).__name__}: {''.join(last)}")
+def _failure(dispatcher: Any) -> GristmillError | None:
+    """The error of ours that ended the run, if that is what did."""
+    try:
+        found: GristmillError | None = ray.get(dispatcher.failure.remote(), timeout=30)
+    except ray.exceptions.RayError:
+        return None
+    return found
+
+
+def _ended(error: BaseException) -> RunFailed:
+    """RunFailed with Ray's words: the last line before it tells what it made of the error."""
+    first = str(error).strip().split("\n\nThe above exception was the direct cause")[0]
+    return RunFailed(
+        f"Ray ended the run: {type(error).__name__}: {first.splitlines()[-1] if first else ''}\n"
+        "  what is committed stays; run again to go on"
+    )

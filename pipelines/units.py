@@ -167,13 +167,10 @@ class Cutter:
         if self._front is None:
             return None
         extent, start, stop = self._front
-        if start == stop:
-            self._front = None
-            return extent.span(start, stop)
         stop_here = min(stop, start + min(room, _fitting(extent, weight, first=not spans)))
         if stop_here < stop:
             stop_here = _snapped(extent, start, stop_here)
-        if stop_here == start:
+        if stop_here == start < stop:
             return None
         self._front = (extent, stop_here, stop) if stop_here < stop else None
         return extent.span(start, stop_here)

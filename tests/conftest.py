@@ -2,13 +2,14 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.stage import ModelFiles
+from tests.world import World
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,27 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ModelFiles]:
 def cache() -> Path:
     """The folder of prepared embedded models: one for all tests and all their runs."""
     return Path(os.environ.get("GRISTMILL_CACHE", "~/.cache/gristmill")).expanduser()
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One real Ray for all tests that run pipelines in this process."""
+    import ray
+
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(
+        num_cpus=4,
+        include_dashboard=False,
+        object_store_memory=200 * 2**20,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def world(ray_session: None, tmp_path: Path) -> World:
+    """A folder with a source, a pipeline and its output, run on the session's Ray."""
+    return World(tmp_path)

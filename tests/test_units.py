@@ -113,3 +113,11 @@ def test_a_span_is_read_from_the_last_mark_before_it():
 def test_a_unit_pickles():
     unit = Unit((extent("a", 3, 9).span(0, 3),))
     assert pickle.loads(pickle.dumps(unit)) == unit  # noqa: S301
+
+
+def test_a_file_without_rows_is_a_span_of_a_unit():
+    waiting = [*pieces(extent("a", 0, 10)), *pieces(extent("b", 2, 10)), *pieces(extent("c", 0, 1))]
+    units = cut_all(Cutter(iter(waiting), 1000), [5])
+    assert [[(s.file.name, s.rows) for s in u.spans] for u in units] == [
+        [("a", 0), ("b", 2), ("c", 0)]
+    ]

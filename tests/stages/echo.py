@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -72,11 +73,15 @@ class _Echo(Model):
             time.sleep(3600)
         if word == "device":
             raise RuntimeError("CUDA error: device-side assert triggered")
+        if word.startswith("needs ") and not Path(word.removeprefix("needs ")).exists():
+            raise ValueError("what this row needs is not there")
         if word == "hoard":
             self.hoard = [bytearray(b"x") * 2**20 for _ in range(3_000)]
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         if row["text"] == "bad finish":
             raise KeyError("finish")
+        if row["text"] == "null":
+            return {"upper": None, "score": None}
         text = "|".join(word for word, _ in outputs) + self.stage.suffix
         return {"upper": text, "score": sum(score for _, score in outputs)}

@@ -1,0 +1,359 @@
+"""The kill campaign: runs are killed at random moments; afterwards every row stands exactly once.
+
+    python -m tests.campaign FOLDER [KILLS] [jsonl|parquet] [SEED]
+
+Only processes that descend from a run of the campaign are killed.
+"""
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import yaml
+
+ROOT = Path(__file__).parent.parent
+ROWS = 60
+"""Rows of a file: about 3 s of work, so that kills hit units of every age."""
+
+SECONDS = 0.05
+"""Time of one row."""
+
+LEAVE_SECONDS = 20.0
+"""Time in which all processes of a killed run must be gone."""
+
+WEIGHTS = {"worker": 12, "model": 8, "driver": 1.5, "raylet": 0.5, "dispatcher": 0.5, "gcs": 0.2}
+"""How often each kind is chosen: those that end the run cost a start of about 10 s."""
+
+PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0)
+"""Longest pauses between kills, seconds: some kills hit what the last one has only just restarted,
+some let a unit through."""
+
+ENDS_THE_RUN = {"driver", "raylet", "dispatcher", "gcs"}
+
+LOST = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "default_worker.py")
+"""Ray's own processes that, when their Ray dies, try for a fixed time (30 to 60 s) to reach it:
+two helpers, and workers that are still starting. They touch nothing of ours."""
+
+REASONS = {"bad": "stage_error", "kill": "killed_worker", None: "null_input", "{": "bad_json"}
+"""Text of a row that is rejected -> the reason; "{" stands for a line that is no JSON."""
+
+Place = tuple[str, int]
+
+
+@dataclass
+class Figures:
+    """What happened. `leaving` is the longest time that a killed run's processes lived on."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    exits: Counter[int] = field(default_factory=Counter)
+    checks: int = 0
+    rows: int = 0
+    rejected: int = 0
+    changed: int = 0
+    blamed: int = 0
+    leaving: float = 0.0
+    seconds: float = 0.0
+
+
+class Campaign:
+    """One output, its growing source, and the run that is going on, if any."""
+
+    def __init__(self, folder: Path, kind: str = "jsonl", seed: int = 0) -> None:
+        self.folder = folder
+        self.kind = kind
+        self.dice = random.Random(seed)
+        self.figures = Figures()
+        self.versions: dict[str, list[list[str | None]]] = {}
+        self.run: subprocess.Popen[bytes] | None = None
+        (folder / "in").mkdir(parents=True)
+        (folder / "pipeline.yaml").write_text(yaml.safe_dump(self._pipeline()))
+
+    def _pipeline(self) -> dict:
+        stage = {"task": "tests.stages.echo:Echo", "options": {"seconds": SECONDS}}
+        return {
+            "name": "campaign",
+            "source": {"kind": self.kind, "path": "in/"},
+            "stages": [stage],
+            "keep": ["id", "upper"],
+            "on_change": "reprocess",
+            "errors": {"max_rejected": 1.0},
+            "sink": {"kind": "parquet", "path": "out"},
+        }
+
+    # the source ---------------------------------------------------------------------------------
+
+    def add_file(self, rows: int = ROWS) -> None:
+        """A file more, with a few bad rows."""
+        self._write(f"f{len(self.versions):03d}.{self.kind}", rows)
+
+    def change_file(self) -> None:
+        """Another content for a file that is there already."""
+        self.figures.changed += 1
+        self._write(self.dice.choice(sorted(self.versions)), self.dice.randrange(1, ROWS))
+
+    def _write(self, name: str, rows: int) -> None:
+        versions = self.versions.setdefault(name, [])
+        texts = [self._text(f"{name} v{len(versions)} r{row}") for row in range(rows)]
+        versions.append(texts)
+        aside = self.folder / "in" / f"_{name}"
+        ids = [f"{name} v{len(versions) - 1} r{row}" for row in range(rows)]
+        if self.kind == "jsonl":
+            aside.write_text("".join(map(_line, ids, texts)))
+        else:
+            table = pa.table({"id": ids, "text": pa.array(texts, pa.string())})
+            pq.write_table(table, aside, row_group_size=25)
+        aside.replace(aside.with_name(name))
+
+    def _text(self, good: str) -> str | None:
+        bad = self.dice.random()
+        if bad < 0.01:
+            return "kill"
+        if bad < 0.06:
+            return self.dice.choice(["bad", None, "{"] if self.kind == "jsonl" else ["bad", None])
+        return good
+
+    # the run ------------------------------------------------------------------------------------
+
+    def start(self, *options: str) -> None:
+        """Start a run."""
+        with (self.folder / "log.txt").open("ab") as log:
+            self.run = subprocess.Popen(
+                [sys.executable, "-m", "jobs.cli", "run", "pipeline.yaml", *options],
+                cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def is_running(self) -> bool:
+        """Whether a run goes on; notes how the last one ended."""
+        if self.run is not None and self.run.poll() is not None:
+            self.figures.exits[self.run.returncode] += 1
+            self.run = None
+        return self.run is not None
+
+    def wait(self, seconds: float = 300.0) -> int:
+        """Wait for the run to end; return its exit code."""
+        assert self.run is not None
+        code = self.run.wait(seconds)
+        self.is_running()
+        return code
+
+    def family(self) -> list[psutil.Process]:
+        """The processes of the run, the driver first."""
+        if self.run is None:
+            return []
+        try:
+            driver = psutil.Process(self.run.pid)
+            return [driver, *driver.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def of_kind(self, kind: str) -> list[psutil.Process]:
+        """The run's processes of one kind."""
+        family = self.family()
+        return [process for process in family if _kind(process, family[0]) == kind]
+
+    def kill(self, kind: str) -> bool:
+        """Kill one process of that kind; False if there is none."""
+        family, chosen = self.family(), self.of_kind(kind)
+        if not chosen:
+            return False
+        self.dice.choice(chosen).kill()
+        self.figures.kills[kind] += 1
+        if kind in ENDS_THE_RUN:
+            self._see_leave(family, kind)
+        return True
+
+    def _see_leave(self, family: Sequence[psutil.Process], kind: str) -> None:
+        """See that the run ends and leaves no process behind."""
+        assert self.run is not None
+        start = time.monotonic()
+        left = wait_for_all(family, LEAVE_SECONDS if kind == "driver" else 90)
+        if kind == "driver":
+            self.figures.leaving = max(self.figures.leaving, time.monotonic() - start)
+        assert not left, f"left after the {kind} was killed: {left}"
+        self.run.wait()
+        end_all(family)
+        self.is_running()
+
+    # the whole ----------------------------------------------------------------------------------
+
+    def fight(self, kills: int) -> None:
+        """Kill until that many kills are done; check the data after each and in between."""
+        start = time.monotonic()
+        self.add_file()
+        self.add_file()
+        while sum(self.figures.kills.values()) < kills:
+            if not self.is_running():
+                self._between_runs()
+            time.sleep(self.dice.choice(PAUSES) * self.dice.random())
+            self.check_data()
+            kinds, weights = zip(*WEIGHTS.items(), strict=True)
+            if self.kill(self.dice.choices(kinds, weights)[0]):
+                self.check_data()
+        self.figures.seconds = time.monotonic() - start
+
+    def _between_runs(self) -> None:
+        """A file comes, now and then another changes; then run again."""
+        self.add_file()
+        if self.dice.random() < 0.3:
+            self.change_file()
+        self.start(*(["--retry-rejects"] if self.dice.random() < 0.3 else []))
+        if self.dice.random() < 0.2:
+            time.sleep(8 * self.dice.random())  # and be killed while it starts
+        else:
+            self.wait_for("model")
+
+    def wait_for(self, kind: str, seconds: float = 60.0) -> None:
+        """Wait until the run has a process of that kind, or has ended."""
+        deadline = time.monotonic() + seconds
+        while self.is_running() and time.monotonic() < deadline and not self.of_kind(kind):
+            time.sleep(0.1)
+
+    def finish(self) -> None:
+        """Run until all is answered, then once more for rows that were blamed for our kills."""
+        if self.run is not None:
+            self.wait()
+        for options in ([], ["--retry-rejects"]):
+            self.start(*options)
+            assert self.wait() == 0, (self.folder / "log.txt").read_text()[-3000:]
+            self.check_data()
+            if not options:
+                self.figures.blamed = self._blamed()
+        assert self.places() == self.expected()
+
+    # what is right ------------------------------------------------------------------------------
+
+    def check_data(self) -> None:
+        """A plain reader finds `data/` right at this moment: no row twice, each row as it must be,
+        and of each file one version."""
+        self.figures.checks += 1
+        if not (self.folder / "out" / "data").exists():
+            return
+        rows = _read(self.folder / "out" / "data")
+        standing = {(row["_source"], row["_row"]): row for row in rows}
+        assert len(standing) == len(rows), "a row stands twice"
+        version: dict[str, int] = {}
+        for (name, number), row in standing.items():
+            found = int(row["id"].split(" v")[1].split()[0])
+            assert version.setdefault(name, found) == found, f"two versions of {name}"
+            text = self.versions[name][found][number]
+            assert text not in REASONS and row["upper"] == text.upper(), row
+
+    def places(self) -> dict[Place, str]:
+        """Where each row stands: its answer, or the reason of its reject. No row stands twice."""
+        data = [(row, row["upper"]) for row in _read(self.folder / "out" / "data")]
+        rejects = [(row, row["reason"]) for row in _read(self.folder / "out" / "rejects")]
+        found = {(row["_source"], row["_row"]): what for row, what in data + rejects}
+        assert len(found) == len(data) + len(rejects), "a row stands twice"
+        self.figures.rows, self.figures.rejected = len(data), len(rejects)
+        return found
+
+    def expected(self) -> dict[Place, str]:
+        """Where each row of the source must stand."""
+        return {
+            (name, row): REASONS[text] if text in REASONS else text.upper()
+            for name, versions in self.versions.items()
+            for row, text in enumerate(versions[-1])
+        }
+
+    def _blamed(self) -> int:
+        """Good rows that were rejected because our kills hit the process while it tried them."""
+        found, expected = self.places(), self.expected()
+        assert found.keys() == expected.keys()
+        wrong = {place for place in expected if found[place] != expected[place]}
+        assert {found[place] for place in wrong} <= {"killed_worker"}
+        return len(wrong)
+
+
+def _line(id: str, text: str | None) -> str:
+    return "{not json\n" if text == "{" else json.dumps({"id": id, "text": text}) + "\n"
+
+
+def _kind(process: psutil.Process, driver: psutil.Process) -> str | None:
+    """What a process of a run is, or None if it is nothing that we kill."""
+    command = _command(process)
+    if process == driver:
+        return "driver"
+    if "actors.child" in command:
+        return "model"
+    if command.startswith("ray::"):
+        return "dispatcher" if "Dispatcher" in command else "worker"
+    program = command.split(" ")[0].rsplit("/", 1)[-1]
+    return {"raylet": "raylet", "gcs_server": "gcs"}.get(program)
+
+
+def _command(process: psutil.Process) -> str:
+    """How a process was started or calls itself; empty if it is gone."""
+    try:
+        return " ".join(process.cmdline()).strip()
+    except psutil.Error:
+        return ""
+
+
+def wait_for_all(processes: Iterable[psutil.Process], seconds: float) -> list[str]:
+    """Wait until all but LOST are gone; return the commands of those that are not."""
+    deadline = time.monotonic() + seconds
+    left = list(processes)
+    while left := [process for process in left if _is_at_work(process)]:
+        if time.monotonic() > deadline:
+            return [_command(process) for process in left]
+        time.sleep(0.1)
+    return []
+
+
+def end_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill what is left of a run, by its own ids."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    try:
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    return alive and not any(sign in _command(process) for sign in LOST)
+
+
+def _read(folder: Path) -> list[dict]:
+    """The rows of a folder; again when a file was withdrawn between listing and reading."""
+    for _ in range(5):
+        try:
+            files = sorted(str(path) for path in folder.glob("*.parquet"))
+            return ds.dataset(files).to_table().to_pylist() if files else []
+        except FileNotFoundError:
+            continue
+    raise AssertionError(f"{folder} does not stand still")
+
+
+def main() -> None:
+    """Run one campaign and print its figures."""
+    folder, kills, kind, seed = (*sys.argv[1:], *["20", "jsonl", "0"][len(sys.argv) - 2 :])
+    campaign = Campaign(Path(folder), kind, int(seed))
+    try:
+        campaign.fight(int(kills))
+        campaign.finish()
+    finally:
+        end_all(campaign.family())
+        print(campaign.figures)
+
+
+if __name__ == "__main__":
+    main()

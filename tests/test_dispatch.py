@@ -1,0 +1,80 @@
+"""Tickets: each number names one, to however many callers; nothing is dealt twice or forgotten."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from actors.errors import SinkFailed, StageFailed
+from pipelines.dispatch import Dispatcher, Work
+from pipelines.flow import Committed, Ticket
+from pipelines.sources import Jsonl
+
+
+@pytest.fixture
+def dispatcher(tmp_path: Path, monkeypatch) -> Dispatcher:
+    """Deals 40 rows, four at a time, at most four units under way."""
+    monkeypatch.setattr("pipelines.dispatch.DEAL_SECONDS", 0.1)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"a": n}) + "\n" for n in range(40)))
+    source = Jsonl(path="a.jsonl")
+    files = tuple(source.files(tmp_path))
+    return Dispatcher(source, source.offers(files), Work(files), {"stage": 1}, {})
+
+
+def commit(dispatcher: Dispatcher, ticket: Ticket) -> None:
+    dispatcher.committed(Committed(ticket.part, ticket.unit.rows, 0, {}, {}))
+
+
+def test_a_number_names_one_ticket_however_often_it_is_asked_for(dispatcher: Dispatcher) -> None:
+    first = dispatcher.deal(0)
+    assert dispatcher.deal(0) == first
+    assert dispatcher.deal(1) != first
+
+
+def test_callers_that_wait_for_the_same_number_get_the_same_ticket(
+    dispatcher: Dispatcher,
+) -> None:
+    """As when a dealing process is killed while it waits, and its successor asks again."""
+    dealt = [dispatcher.deal(number).ticket for number in range(4)]
+    start = threading.Barrier(9)
+
+    def ask() -> Ticket | None:
+        start.wait()
+        while (answer := dispatcher.deal(4)).later:
+            pass
+        return answer.ticket
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask) for _ in range(8)]
+        start.wait()
+        commit(dispatcher, dealt[0])
+        assert len({future.result().part for future in asked}) == 1
+    assert dispatcher.status().under_way == 4
+
+
+def test_no_call_waits_for_long(dispatcher: Dispatcher) -> None:
+    for number in range(4):
+        assert not dispatcher.deal(number).later
+    assert dispatcher.deal(4).later
+    assert dispatcher.status().under_way == 4
+
+
+def test_all_rows_are_dealt_once_and_then_there_is_no_ticket(dispatcher: Dispatcher) -> None:
+    rows, number = [], 0
+    while (ticket := dispatcher.deal(number).ticket) is not None:
+        rows += [row for s in ticket.unit.spans for row in range(s.start, s.stop)]
+        commit(dispatcher, ticket)
+        commit(dispatcher, ticket)
+        number += 1
+    assert rows == list(range(40))
+    status = dispatcher.status()
+    assert (status.rows, status.under_way) == (40, 0)
+
+
+def test_the_first_error_that_ended_the_work_is_kept(dispatcher: Dispatcher) -> None:
+    assert dispatcher.failure() is None
+    dispatcher.failed(SinkFailed("no room"))
+    dispatcher.failed(StageFailed("later"))
+    assert str(dispatcher.failure()) == "no room"
