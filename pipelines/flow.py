@@ -237,6 +237,7 @@ def commit_unit(job: Job, rows: UnitRows) -> Committed:
     )
     table = rows.table.select([*job.plan.columns.names, REJECT])
     if answers or (ticket.generation and not rows.left_out):
-        commit(job.store, table, footer, ticket.attempts)
+        made = [name for name in job.plan.columns.names if name in job.plan.made]
+        commit(job.store, table, footer, ticket.attempts, made)
     took = {**rows.took, "commit": Took(start, time.time())}
     return Committed(ticket.part, footer.rows, rejected, rows.left_out, took)

@@ -7,7 +7,7 @@ the next generation, which takes the place of the older rejects.
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -115,15 +115,20 @@ def answers_of(unit: Unit, left_out: Sequence[str] = ()) -> tuple[Answers, ...]:
 
 
 def commit(
-    store: Store, table: pa.Table, footer: Footer, attempts: dict[tuple[str, int], int]
+    store: Store,
+    table: pa.Table,
+    footer: Footer,
+    attempts: dict[tuple[str, int], int],
+    answers: Collection[str] = (),
 ) -> None:
     """Put one unit in place: rejects first, then the data part. Raises SinkFailed, LockLost.
 
-    `table` holds the unit's rows with REJECT; `attempts` counts earlier tries of a row.
+    `table` holds the unit's rows with REJECT; `attempts` counts earlier tries of a row; `answers`
+    are the columns that stages made, which rejects do not have.
     """
     bad = pc.is_valid(table[REJECT])
     data = table.filter(pc.invert(bad)).drop_columns([REJECT])
-    rejects = _rejects(table.filter(bad), attempts)
+    rejects = _rejects(table.drop_columns(list(answers)).filter(bad), attempts)
     place(store, data, rejects, footer)
 
 

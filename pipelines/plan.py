@@ -70,6 +70,11 @@ class Plan:
     fingerprint: str
     description: dict[str, Any] = field(compare=False)
 
+    @property
+    def made(self) -> set[str]:
+        """The columns that stages make."""
+        return {column for step in self.steps for column in step.outputs.values()}
+
 
 @dataclass
 class _Columns:
