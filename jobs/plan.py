@@ -39,7 +39,7 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
         "broken files": broken,
         "stages": [_stage(step) for step in plan.steps],
         "columns": {f.name: str(f.type) for f in plan.columns},
-        "output": store.home or store.path,
+        "output": store.shown,
     }
 
 
