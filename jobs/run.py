@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from actors.errors import GristmillError, UsageError
 from jobs.session import connected
@@ -18,6 +19,7 @@ from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.record import Record, check_same, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
+from pipelines.sources.listing import shown
 from pipelines.spec import Pipeline
 from pipelines.state import (
     Sorted,
@@ -214,9 +216,18 @@ def _record(plan: Plan, run_id: str, start: float) -> Record:
         stopped=None,
         fingerprint=plan.fingerprint,
         description=plan.description,
-        pipeline=plan.pipeline.model_dump(mode="json"),
+        pipeline=_without_secrets(plan.pipeline.model_dump(mode="json")),
         versions={name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     )
+
+
+def _without_secrets(value: Any) -> Any:
+    """The same value with what URIs may hold (keys, tokens) taken out: the output is for all."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(inner) for inner in value]
+    return shown(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager

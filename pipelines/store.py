@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from actors.errors import SinkFailed, UsageError
+from pipelines.sources.listing import shown
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ class Store:
         try:
             system, path = fs.FileSystem.from_uri(where)
         except (pa.ArrowException, ValueError, OSError) as error:
-            raise UsageError(f"sink path {where!r} cannot be opened: {error}") from None
+            said = str(error).replace(where, shown(where))
+            raise UsageError(f"sink path {shown(where)!r} cannot be opened: {said}") from None
         return cls("" if isinstance(system, fs.LocalFileSystem) else where, path.rstrip("/"))
 
     @cached_property
@@ -68,6 +70,11 @@ class Store:
     def is_local(self) -> bool:
         """Whether renames and locks of this machine's kernel work."""
         return not self.home
+
+    @property
+    def shown(self) -> str:
+        """How messages name it: without the secrets that a URI may hold."""
+        return shown(self.home) or self.path
 
     def full(self, name: str) -> str:
         """The path of a name inside the file system."""

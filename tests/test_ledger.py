@@ -84,6 +84,24 @@ def test_a_crash_at_any_step_costs_no_row_and_repeats_none(tmp_path: Path) -> No
         assert places(store) == CHANGED.places(), f"stopped before step {step}"
 
 
+def test_a_withdrawal_that_stopped_half_way_costs_no_row_if_the_file_is_put_back(
+    tmp_path: Path,
+) -> None:
+    changed = replace(HEALED, files={**FIRST.files, "a": (5, "a2")})
+    for step in range(3, 11):
+        store = Crashing("", str(tmp_path / f"out{step}"), [10_000])
+        run(store, FIRST, rows=9)
+        run(store, HEALED, retry=True)
+        store.left[0] = step
+        with pytest.raises(Crash):
+            run(store, changed)
+        bury(store)
+        store.left[0] = 10_000
+        run(store, HEALED)
+        run(store, HEALED, retry=True)
+        assert places(store) == HEALED.places(), f"stopped before step {step}"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_any_number_of_crashes_costs_no_row_and_repeats_none(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
