@@ -32,7 +32,7 @@ Written by `python -m benchmarks.run --write`; no number here is typed by hand.
 
     python -m benchmarks.run --repeat 3 --write      # --help: smaller runs, single contenders
 
-Daft needs an older pyarrow (below 26) than Gristmill, so the run makes it an environment of its own.
+Daft needs an older pyarrow (below 26) than Gristmill: the run makes an environment for it.
 
 - **Text**: texts of made-up words, log-normal in length (median 30 words, 1 % over 300), classified
   by a random BERT of MiniLM-L6's size (22.7 M parameters). **Images**: JPEGs of 640 x 480, by a
