@@ -13,6 +13,9 @@ from benchmarks.contenders.common import THREADS
 from benchmarks.memory import Growth
 from benchmarks.ways import DAFT, ROOT, Sample, Work, middle
 
+NEEDED = ("Gristmill", "bare loop", "pipeline, batch 32")
+"""Without these contenders there are no ratios."""
+
 PACKAGES = ("ray", "torch", "transformers", "tokenizers", "pyarrow", "pillow")
 
 COLUMNS: Mapping[str, Callable[[Sample], float]] = {
@@ -53,7 +56,7 @@ def machine(runs: int) -> str:
     found = {name: version(name) for name in PACKAGES}
     if DAFT.exists():
         (info,) = DAFT.glob("lib/python*/site-packages/daft-*.dist-info")
-        found["daft"] = info.name.split("-")[1]
+        found["daft"] = info.stem.split("-")[1]
     versions = ", ".join(f"{name} {number}" for name, number in found.items())
     memory = psutil.virtual_memory().total / 2**30
     return (
@@ -85,9 +88,9 @@ def table(work: Work, samples: Mapping[str, list[Sample]]) -> str:
 
 
 def _ratios(samples: Mapping[str, list[Sample]]) -> list[str]:
-    ours, bare, batched = (
-        samples[name] for name in ("Gristmill", "bare loop", "pipeline, batch 32")
-    )
+    if not samples.keys() >= set(NEEDED):
+        return []
+    ours, bare, batched = (samples[name] for name in NEEDED)
     return [
         _ratio("Gristmill / pipeline batch 32, model CPU-s", 0.5, ours, batched, "model CPU-s"),
         _ratio(

@@ -34,9 +34,6 @@ from benchmarks.ways import (
 )
 
 HELP_RUNS = 5
-NEEDED = ("bare loop", "Gristmill", "pipeline, batch 32")
-"""Without these there is no ratio."""
-
 TOLERANCE = 1e-4
 """Scores of one text by different batches: float32 sums in another order."""
 
@@ -51,8 +48,7 @@ def main() -> None:
         folder = Path(name)
         for work in _works(options.texts, options.images):
             samples = compare(_chosen(options.only), work, options.repeat, folder / work.kind)
-            if samples.keys() >= set(NEEDED):
-                page += report.table(work, samples)
+            page += report.table(work, samples)
             page += report.roles(samples) if "Gristmill" in samples else ""
         if options.rows:
             page += report.memory(grow(folder / "memory", options.rows))
