@@ -64,7 +64,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--texts", type=int, default=5_000, help="texts to classify; 0: none")
     parser.add_argument("--images", type=int, default=1_000, help="JPEGs to classify; 0: none")
-    parser.add_argument("--rows", type=int, default=20_000, help="rows of the memory run; 0: none")
+    parser.add_argument("--rows", type=int, default=200_000, help="rows of the memory run; 0: none")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; medians are shown")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders by name")
     parser.add_argument(
@@ -109,12 +109,15 @@ def compare(chosen: list[Way], work: Work, repeat: int, folder: Path) -> dict[st
             if work.kind == "text":
                 check_alike(way.name, answers, truth)
             samples[way.name].append(found)
-            full = found.full
-            print(
-                f"{work.kind} {way.name}: {full.cpu_s:.1f} CPU-s, {full.wall_s:.1f} s", flush=True
-            )
+            print(_line(work, way, found), flush=True)
             shutil.rmtree(folder)
     return samples
+
+
+def _line(work: Work, way: Way, found: Sample) -> str:
+    """Say what came of one run at once: the whole takes long."""
+    figures = (f"{name} {value(found):.1f}" for name, value in report.COLUMNS.items())
+    return f"{work.kind}, {way.name}: {', '.join(figures)}"
 
 
 def check_alike(name: str, answers: pa.Table, truth: pa.Table) -> None:
