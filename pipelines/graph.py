@@ -33,7 +33,7 @@ COMMIT_CPUS = 0.05
 """CPUs of a commit: it compresses some megabytes and waits for a disk."""
 
 READERS, COMMITTERS = 2, 2
-"""Reads and commits at once; each holds one unit in memory."""
+"""Most reads and commits at once; each holds one unit in memory."""
 
 SIDE_CPUS = READERS * READ_CPUS + COMMITTERS * COMMIT_CPUS
 """CPUs that all reading and committing takes."""
@@ -178,6 +178,8 @@ _RemoteDispatcher = ray.remote(Dispatcher)
 
 def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> Any:
     """Build the lazy data set; every argument that Ray gets stands here."""
+    # Each process that reads or commits costs 1.3 CPU-s to start: one actor gets one of each.
+    actors = sum(size.most for size in pools.values())
     dataset = ray.data.from_arrow(pa.table({"lane": [0]}))
     dataset = dataset.map_batches(
         _deal,
@@ -192,7 +194,7 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
-        compute=TaskPoolStrategy(size=READERS),
+        compute=TaskPoolStrategy(size=min(READERS, actors)),
     )
     for number, step in enumerate(plan.steps):
         size = pools[step.label]
@@ -216,7 +218,7 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         batch_format="pyarrow",
         zero_copy_batch=True,
         num_cpus=COMMIT_CPUS,
-        compute=TaskPoolStrategy(size=COMMITTERS),
+        compute=TaskPoolStrategy(size=min(COMMITTERS, actors)),
     )
 
 

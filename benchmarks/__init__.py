@@ -1,0 +1,1 @@
+"""What Gristmill costs, beside other ways to do the same work."""
