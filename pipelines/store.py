@@ -62,11 +62,6 @@ class Store:
         self.__dict__.update(state)
 
     @property
-    def shown(self) -> str:
-        """The store as messages name it: without credentials."""
-        return f"{self.home.split('://')[0]}://{self.path}" if self.home else self.path
-
-    @property
     def is_local(self) -> bool:
         """Whether renames and locks of this machine's kernel work."""
         return not self.home
