@@ -1,14 +1,14 @@
 """The benchmarks' own instruments: what they count, and that their corpora stay the same."""
 
-import os
+import json
+import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.corpus import texts
-from benchmarks.tree import Took, measure
+from benchmarks.tree import Took
 
 BURN = """
 import os, signal, sys, time
@@ -25,8 +25,22 @@ burn(0.2)
 """
 
 
+MEASURE = """
+import json, os, sys
+from dataclasses import asdict
+from pathlib import Path
+from benchmarks.tree import measure
+print(json.dumps(asdict(measure([sys.executable, "-c", sys.argv[1]], os.environ, Path.cwd()))))
+"""
+
+
 def run(program: str) -> Took:
-    return measure([sys.executable, "-c", program], os.environ, Path.cwd())
+    """Measure from a process of its own: what measures adopts orphans, and counts all of its own
+    children, which pytest has many of."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, program], capture_output=True, text=True, check=True
+    )
+    return Took(**json.loads(done.stdout))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -34,8 +48,8 @@ def test_cpu_time_of_daemons_whose_parents_ignore_them_is_counted() -> None:
     alone = run(BURN + "burn(0.2)").cpu_s
     took = run(BURN + DAEMON)
     assert took.processes == 3
-    # Two processes more, of which each may hide its last tick.
-    assert took.cpu_s - alone == pytest.approx(1.0, abs=0.15)
+    # Two processes more, of which each may hide its last reading on a busy machine.
+    assert took.cpu_s - alone == pytest.approx(1.0, abs=0.3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
