@@ -22,6 +22,10 @@ of about 0.1 s."""
 UNIT_BYTES = 64 * 2**20
 """Most source bytes in a unit: some units are in flight for each actor, so this bounds memory."""
 
+UNIT_ROWS = 16_384
+"""Most rows in a unit: a row costs about 2 KB as Python objects, and sorting more than some
+thousand rows by length gains nothing more."""
+
 FIRST_ROWS = 4
 """Rows of the first units, before anything is measured: 20 s of pages to read on one CPU."""
 
@@ -217,7 +221,7 @@ class Dispatcher:
         by_growth = max(FIRST_ROWS, self._largest) * GROWTH
         # Each actor should get two units at least, or the last one works alone for long.
         by_share = self._rows_left() // (2 * self._pools[slowest])
-        return max(1, min(by_time, by_growth, max(by_share, FIRST_ROWS)))
+        return max(1, min(by_time, by_growth, max(by_share, FIRST_ROWS), UNIT_ROWS))
 
     def _rows_left(self) -> int:
         """About how many rows are still to be dealt out."""
