@@ -3,8 +3,8 @@
     deal -> read -> stage 1 -> ... -> stage n -> commit
 
 One row of Ray's is one unit, so that no block is ever merged or re-cut. `deal` is one generator
-task that waits for room, which bounds what is in flight; `read` has CPUs of its own, because Ray
-would otherwise fuse it into the first stage's actors, where reading would wait for the model.
+task that waits for room, which bounds what is in flight. Reading has actors of its own: a read
+task of equal resources would be fused into the first stage's actors, and wait for the model.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext
 
 from actors.errors import GristmillError, RunFailed, UsageError
 from pipelines import flow
@@ -27,16 +27,15 @@ from pipelines.flow import Job
 from pipelines.plan import Plan, Step
 
 READ_CPUS = 0.1
-"""CPUs of a read task: it mostly waits for a disk or a network; and unlike a stage's, see above."""
+"""CPUs of a reader: it mostly waits for a disk or a network."""
 
 COMMIT_CPUS = 0.05
-"""CPUs of a commit: it compresses some megabytes and waits for a disk."""
+"""CPUs of a committer: it compresses some megabytes and waits for a disk."""
 
-READERS, COMMITTERS = 2, 2
-"""Most reads and commits at once; each holds one unit in memory."""
-
-SIDE_CPUS = READERS * READ_CPUS + COMMITTERS * COMMIT_CPUS
-"""CPUs that all reading and committing takes."""
+ACTORS_PER_READER, ACTORS_PER_COMMITTER = 4, 8
+"""Stage actors that one reader, one committer serves: a unit is seconds of a model's work, and a
+fraction of a second to read and to write. Both are actors, because Ray ends idle task processes
+after a second, and each costs 1.3 CPU-s to start."""
 
 MOST_ACTORS = 1000
 """Actors of one step: beyond this Ray's own scheduling is what a run waits for."""
@@ -66,8 +65,8 @@ def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> d
     small for a CPU each, actors share CPUs. Raises UsageError when it cannot be scheduled.
     """
     _check_fits(plan, cpus, gpus)
-    free = cpus - SIDE_CPUS
-    each = {s.label: s.resources.cpus or _default_cpus(plan, free) for s in plan.steps}
+    default = _default_cpus(plan, cpus)
+    each = {s.label: s.resources.cpus or default for s in plan.steps}
     count = {s.label: s.pool.min for s in plan.steps}
     known = all(s.label in speed for s in plan.steps)
     while True:
@@ -77,7 +76,7 @@ def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> d
             s.label
             for s in plan.steps
             if count[s.label] < min(s.pool.max or MOST_ACTORS, _most_on_gpus(s, gpus))
-            and used + each[s.label] <= free
+            and used + each[s.label] + side_cpus(sum(count.values()) + 1) <= cpus
             and used_gpus + s.resources.gpus <= gpus
         ]
         if not fitting:
@@ -103,8 +102,22 @@ def _most_on_gpus(step: Step, gpus: float) -> int:
     return int(gpus) * int(1 / each) if each <= 1 else int(gpus / each)
 
 
-def _default_cpus(plan: Plan, free: float) -> float:
+def side_cpus(actors: int) -> float:
+    """CPUs that reading and committing for so many stage actors takes."""
+    return _readers(actors) * READ_CPUS + _committers(actors) * COMMIT_CPUS
+
+
+def _readers(actors: int) -> int:
+    return ceil(actors / ACTORS_PER_READER)
+
+
+def _committers(actors: int) -> int:
+    return ceil(actors / ACTORS_PER_COMMITTER)
+
+
+def _default_cpus(plan: Plan, cpus: float) -> float:
     """CPUs of an actor whose step names none: one, or a share where there are fewer."""
+    free = cpus - side_cpus(sum(s.pool.min for s in plan.steps))
     named = sum(s.pool.min * s.resources.cpus for s in plan.steps if s.resources.cpus)
     unnamed = sum(s.pool.min for s in plan.steps if not s.resources.cpus)
     # Ray counts CPUs in units of 0.0001; rounding down keeps the sum within what there is.
@@ -113,7 +126,8 @@ def _default_cpus(plan: Plan, free: float) -> float:
 
 def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
     """Refuse a plan whose smallest pools do not fit, instead of waiting for ever."""
-    need_cpus = SIDE_CPUS + sum((s.resources.cpus or 0.01) * s.pool.min for s in plan.steps)
+    side = side_cpus(sum(s.pool.min for s in plan.steps))
+    need_cpus = side + sum((s.resources.cpus or 0.01) * s.pool.min for s in plan.steps)
     need_gpus = sum(
         ceil(s.pool.min / int(1 / s.resources.gpus))
         if 0.5 < s.resources.gpus < 1
@@ -130,7 +144,7 @@ def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
             raise UsageError(
                 f"this plan needs {need:g} {what}, and there are {have:g}.\n"
                 f"  asked for: {wants}"
-                + (f"; reading and writing {SIDE_CPUS:g}" if what == "cpus" else "")
+                + (f"; reading and writing {side:g}" if what == "cpus" else "")
                 + f"\n  lower  resources: {{{what}: ...}}  or  pool: {{min: ...}},"
                 " or run it on a larger machine or cluster"
             )
@@ -178,7 +192,6 @@ _RemoteDispatcher = ray.remote(Dispatcher)
 
 def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> Any:
     """Build the lazy data set; every argument that Ray gets stands here."""
-    # Each process that reads or commits costs 1.3 CPU-s to start: one actor gets one of each.
     actors = sum(size.most for size in pools.values())
     dataset = ray.data.from_arrow(pa.table({"lane": [0]}))
     dataset = dataset.map_batches(
@@ -189,12 +202,13 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         num_cpus=0,
     )
     dataset = dataset.map_batches(
-        _read,
-        fn_args=(job, dispatcher),
+        Reader,
+        fn_constructor_args=(job, dispatcher),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=READ_CPUS,
-        compute=TaskPoolStrategy(size=min(READERS, actors)),
+        compute=ActorPoolStrategy(size=_readers(actors)),
+        ray_remote_args_fn=_actor_options,
     )
     for number, step in enumerate(plan.steps):
         size = pools[step.label]
@@ -212,13 +226,14 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
             ray_remote_args_fn=_actor_options,
         )
     return dataset.map_batches(
-        _commit,
-        fn_args=(job, dispatcher),
+        Committer,
+        fn_constructor_args=(job, dispatcher),
         batch_size=None,
         batch_format="pyarrow",
         zero_copy_batch=True,
         num_cpus=COMMIT_CPUS,
-        compute=TaskPoolStrategy(size=min(COMMITTERS, actors)),
+        compute=ActorPoolStrategy(size=_committers(actors)),
+        ray_remote_args_fn=_actor_options,
     )
 
 
@@ -239,12 +254,19 @@ def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
             return
 
 
-def _read(batch: pa.Table, job_ref: Any, dispatcher: Any) -> Iterator[pa.Table]:
-    job = _get(job_ref)
-    for unit in _units(batch):
-        with _telling(dispatcher):
-            rows = flow.read(job, unit.ticket)
-        yield _block(rows)
+class Reader:
+    """Reads units from the source."""
+
+    def __init__(self, job_ref: Any, dispatcher: Any) -> None:
+        self._job = _get(job_ref)
+        self._dispatcher = dispatcher
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Read the unit of each ticket."""
+        for unit in _units(batch):
+            with _telling(self._dispatcher):
+                rows = flow.read(self._job, unit.ticket)
+            yield _block(rows)
 
 
 class StepActor:
@@ -266,13 +288,20 @@ class StepActor:
             yield _block(answered)
 
 
-def _commit(batch: pa.Table, job_ref: Any, dispatcher: Any) -> pa.Table:
-    job = _get(job_ref)
-    for unit in _units(batch):
-        with _telling(dispatcher):
-            done = flow.commit_unit(job, unit)
-        ray.get(dispatcher.committed.remote(done))
-    return pa.table({"units": [batch.num_rows]})
+class Committer:
+    """Puts units in place."""
+
+    def __init__(self, job_ref: Any, dispatcher: Any) -> None:
+        self._job = _get(job_ref)
+        self._dispatcher = dispatcher
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Commit each unit of a block, and say so."""
+        for unit in _units(batch):
+            with _telling(self._dispatcher):
+                done = flow.commit_unit(self._job, unit)
+            ray.get(self._dispatcher.committed.remote(done))
+        return pa.table({"units": [batch.num_rows]})
 
 
 @contextlib.contextmanager

@@ -277,8 +277,9 @@ def test_reading_is_no_part_of_the_models_actors_and_goes_on_while_they_work(wor
         dataset = graph._graph(job, plan, pools, dispatcher)
         list(dataset.iter_batches(batch_size=None))
     operators = dataset.stats()
-    assert "MapBatches(_read)" in operators
-    assert "MapBatches(_read)->" not in operators
+    assert "MapBatches(Reader)" in operators
+    assert "MapBatches(Reader)->" not in operators
+    assert "->MapBatches(Reader)" not in operators
     took = ray.get(dispatcher.remembered.remote())
     stage = next(name for name in took[0] if name.startswith("stage"))
     assert any(

@@ -7,7 +7,7 @@ import pytest
 
 from actors.errors import UsageError
 from pipelines.file import parse
-from pipelines.graph import SIDE_CPUS, sizes
+from pipelines.graph import side_cpus, sizes
 from pipelines.plan import Plan, make_plan
 
 
@@ -29,7 +29,8 @@ def plan(*stages: dict[str, object]) -> Plan:
 def counts(made: Plan, cpus: float, gpus: float = 0.0, speed: tuple[float, ...] = ()) -> list[int]:
     known = dict(zip([s.label for s in made.steps], speed, strict=False))
     found = sizes(made, cpus, gpus, known)
-    used = SIDE_CPUS + sum(size.most * size.cpus for size in found.values())
+    actors = sum(size.most for size in found.values())
+    used = side_cpus(actors) + sum(size.most * size.cpus for size in found.values())
     assert used <= cpus + 1e-9
     return [size.most for size in found.values()]
 
@@ -58,9 +59,9 @@ def test_gpus_bound_the_pool() -> None:
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ({"resources": {"cpus": 4}}, "needs 4.3 cpus, and there are 4"),
+        ({"resources": {"cpus": 4}}, "needs 4.15 cpus, and there are 4"),
         ({"resources": {"gpus": 1}}, "needs 1 gpus, and there are 0"),
-        ({"resources": {"cpus": 1}, "pool": {"min": 8}}, "needs 8.3 cpus, and there are 4"),
+        ({"resources": {"cpus": 1}, "pool": {"min": 8}}, "needs 8.25 cpus, and there are 4"),
     ],
 )
 def test_a_plan_that_cannot_be_scheduled_is_refused(stage: dict[str, object], message: str) -> None:
