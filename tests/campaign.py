@@ -49,7 +49,8 @@ PAUSES = (0.2, 1.0, 2.0, 4.0, 8.0)
 """Longest pauses between kills, seconds: some kills hit what the last one has only just restarted,
 most let a unit or two through."""
 
-ENDS_THE_RUN = {"driver", "raylet", "dispatcher", "agent", "gcs"}
+ENDS_THE_RUN = {"driver", "raylet", "agent", "gcs"}
+"""Kinds whose death ends the run soon; a dispatcher's is noticed when the next unit is through."""
 
 LOST = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "default_worker.py")
 """Ray's own processes that, when their Ray dies, try for a fixed time (30 to 60 s) to reach it:
@@ -132,7 +133,7 @@ class Campaign:
 
     def _text(self, good: str) -> str | None:
         bad = self.dice.random()
-        if bad < 0.01:
+        if bad < 0.005:
             return "kill"
         if bad < 0.06:
             return self.dice.choice(["bad", None, "{"] if self.kind == "jsonl" else ["bad", None])
