@@ -397,9 +397,10 @@ def _failure(dispatcher: Any) -> GristmillError | None:
 
 
 def _ended(error: BaseException) -> RunFailed:
-    """RunFailed with Ray's words: the last line before it tells what it made of the error."""
+    """RunFailed with Ray's words: the first sentence of what went wrong first."""
     first = str(error).strip().split("\n\nThe above exception was the direct cause")[0]
+    last = (first.splitlines() or [type(error).__name__])[-1]
     return RunFailed(
-        f"Ray ended the run: {type(error).__name__}: {first.splitlines()[-1] if first else ''}\n"
+        f"Ray ended the run: {last.split('. ')[0].rstrip('.')}.\n"
         "  what is committed stays; run again to go on"
     )

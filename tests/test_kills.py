@@ -74,3 +74,4 @@ def test_a_hundred_kills_each_way_cost_no_row(tmp_path: Path, kind: str, seed: i
         end_all(campaign.family())
     print(campaign.figures)
     assert sum(campaign.figures.kills.values()) >= 100
+    assert campaign.figures.under_fire > 0
