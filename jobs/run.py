@@ -17,6 +17,7 @@ from pipelines.flow import Job
 from pipelines.ledger import Ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
+from pipelines.pools import sizes
 from pipelines.record import Record, check_same, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sources.listing import shown
@@ -179,7 +180,7 @@ def _answer(
     plan, store, pipeline = job.plan, job.store, job.plan.pipeline
     speed = known_speed(store, plan)
     with connected(options.address) as capacity:
-        pools = graph.sizes(plan, capacity.cpus, capacity.gpus, speed)
+        pools = sizes(plan, capacity.cpus, capacity.gpus, speed)
         if options.fresh:
             _clear(store, job.run)
         ledger, files = settle_changes(pipeline, store, ledger, files, job.run)

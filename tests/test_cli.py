@@ -14,8 +14,8 @@ from actors.errors import UsageError
 from actors.stage import ModelFiles
 from jobs.cli import main
 from jobs.run import prepare
-from pipelines import graph
 from pipelines.file import load, parse
+from pipelines.pools import sizes
 from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
@@ -367,7 +367,7 @@ def test_a_plan_that_cannot_be_scheduled_is_refused(
 ) -> None:
     plan = prepare(load(Path(pipeline(**echo(**stage)))), "p.yaml", place, place / "cache").plan
     with pytest.raises(UsageError) as caught:
-        graph.sizes(plan, cpus=4, gpus=0, speed={})
+        sizes(plan, cpus=4, gpus=0, speed={})
     assert str(caught.value) == message
 
 

@@ -13,6 +13,7 @@ from pipelines import graph
 from pipelines.dispatch import Dispatcher, Work
 from pipelines.flow import Job
 from pipelines.lock import Lock
+from pipelines.pools import sizes
 from tests.world import ECHO, World
 
 pytestmark = pytest.mark.ray
@@ -244,7 +245,7 @@ def test_a_run_whose_lock_is_taken_over_fails_and_commits_nothing_more(world: Wo
     work = Work(prepared.files)
     prepared.store.prepare()
     with Lock(prepared.store, "theirs").held(), pytest.raises(LockLost):
-        pools = graph.sizes(prepared.plan, 4, 0, {})
+        pools = sizes(prepared.plan, 4, 0, {})
         job = Job(prepared.plan, prepared.store, "ours")
         graph.run(job, work, pools, {}, None, lambda status: None)
     assert world.parts() == []
@@ -268,7 +269,7 @@ def test_reading_is_no_part_of_the_models_actors_and_goes_on_while_they_work(wor
     prepared = world.prepare()
     plan = prepared.plan
     prepared.store.prepare()
-    pools = graph.sizes(plan, 1, 0, {})
+    pools = sizes(plan, 1, 0, {})
     dispatcher = Remembering.remote(
         plan.pipeline.source, plan.read, Work(prepared.files), {"stage 1 (" + ECHO + ")": 1}, {}
     )

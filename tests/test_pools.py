@@ -7,8 +7,8 @@ import pytest
 
 from actors.errors import UsageError
 from pipelines.file import parse
-from pipelines.graph import side_cpus, sizes
 from pipelines.plan import Plan, make_plan
+from pipelines.pools import side_cpus, sizes
 
 
 def plan(*stages: dict[str, object]) -> Plan:
