@@ -89,6 +89,7 @@ def _say(line: str) -> None:
 
 def _print(result: dict[str, Any], folder: Path) -> None:
     """How right it was, and what to do next."""
+    command = "gristmill" if shutil.which("gristmill") else sys.argv[0]
     clean, degraded = (result[f"character error rate, {k}"] for k in ("clean", "degraded"))
     worst = result["worst character error rate"]
     _say(
@@ -102,8 +103,8 @@ def _print(result: dict[str, Any], folder: Path) -> None:
         f"  {folder}/{RECIPE}        the pipeline that ran\n"
         f"  {folder}/out/documents/data/   the result, Parquet\n"
         f"\nwhat next\n"
-        f"  gristmill show {folder}/out/documents\n"
-        f"  gristmill run {folder}/{RECIPE}        answers only what is new: nothing, now\n"
+        f"  {command} show {folder}/out/documents\n"
+        f"  {command} run {folder}/{RECIPE}        answers only what is new: nothing, now\n"
         f"  put your own pictures into {folder}/documents/ and run it again\n"
-        f"  gristmill tasks                  what else there is"
+        f"  {command} tasks                  what else there is"
     )

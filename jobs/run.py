@@ -99,8 +99,15 @@ def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     return Prepared(plan, files, store)
 
 
-def run(prepared: Prepared, options: Options, watch: Callable[[Plan, Status], None]) -> Outcome:
-    """Run a prepared pipeline. Raises RunFailed and its kinds, UsageError, KeyboardInterrupt."""
+def run(
+    prepared: Prepared,
+    options: Options = Options(),
+    watch: Callable[[Plan, Status], None] = lambda plan, status: None,
+) -> Outcome:
+    """Run a prepared pipeline; `watch` hears how far it is.
+
+    Raises RunFailed and its kinds, UsageError, KeyboardInterrupt.
+    """
     plan, store = prepared.plan, prepared.store
     check_output(store)
     reuse = _reuse(plan, store, options)

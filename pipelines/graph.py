@@ -244,7 +244,7 @@ def _settings() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Keep Ray Data's advice to programmers from the people who run pipelines."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
+        warnings.filterwarnings("ignore", message="The (mini|maxi)mum number of concurrent")
         # How actors restart can be said in no other way in this version.
         warnings.filterwarnings("ignore", message="`ray_remote_args_fn` is deprecated")
         yield

@@ -1,6 +1,7 @@
 """Whole runs on a real Ray: what is answered, what is not, and what the next run does."""
 
 import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -286,3 +287,19 @@ def test_reading_is_no_part_of_the_models_actors_and_goes_on_while_they_work(wor
     assert any(
         one[stage].start < other["read"].start < one[stage].stop for one in took for other in took
     )
+
+
+@pytest.mark.embedded
+def test_the_python_of_the_readme_runs(ray_session, tmp_path: Path, monkeypatch, capsys) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    code = readme.split("```python\n")[1].split("```")[0]
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/a.txt").write_text("Maria Jansen works for Acme Corp in Rotterdam.")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "1 0 0"
+    found = ds.dataset(tmp_path / "out/letters/data").to_table().to_pylist()
+    assert [(e["text"], e["label"]) for e in found[0]["entities"]] == [
+        ("Maria Jansen", "PERSON"),
+        ("Acme Corp", "ORG"),
+    ]
