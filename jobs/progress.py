@@ -4,7 +4,7 @@ import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -43,14 +43,14 @@ class Progress:
         """Show the status."""
         seconds = time.monotonic() - self._start
         if self._live is not None:
-            self._live.update(_table(status, seconds))
+            self._live.update(Group(_line(status, seconds), _table(status, seconds)))
         elif seconds - self._last >= LINE_SECONDS:
             self._last = seconds
             print(_line(status, seconds), file=sys.stderr, flush=True)
 
 
 def _table(status: Status, seconds: float) -> Table:
-    table = Table(title=_line(status, seconds), title_justify="left", box=None)
+    table = Table(box=None)
     for name in ("stage", "rows", "rows/s", "rejected", "s/row"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for label, step in status.steps.items():
