@@ -1,5 +1,6 @@
 """`gristmill tasks`: the catalogue, and one task in full with a pipeline to copy."""
 
+import inspect
 import textwrap
 from typing import Any
 
@@ -26,7 +27,7 @@ def describe(name: str) -> dict[str, Any]:
     stage = stage_class()
     return {
         "task": name,
-        "about": textwrap.dedent(stage_class.__doc__ or "").strip(),
+        "about": inspect.cleandoc(stage_class.__doc__ or ""),
         "reads": {n: str(t) for n, t in stage.reads.items()},
         "optional": sorted(stage.optional_reads),
         "writes": {n: str(t) for n, t in stage.writes.items()},
