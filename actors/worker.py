@@ -158,7 +158,9 @@ class Worker:
         rejected: dict[int, RowRejected] = {}
         held = 0
         for (ready, bad), size in ahead:
-            window, rejected, held = window + ready, {**rejected, **bad}, held + size
+            window += ready
+            rejected |= bad
+            held += size
             if held >= WINDOW_BYTES:
                 yield window, rejected
                 window, rejected, held = [], {}, 0
