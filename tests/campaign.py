@@ -161,7 +161,7 @@ class Campaign:
             self.run = None
         return self.run is not None
 
-    def wait(self, seconds: float = 300.0) -> int:
+    def wait(self, seconds: float = 1800.0) -> int:
         """Wait for the run to end; return its exit code."""
         assert self.run is not None
         code = self.run.wait(seconds)
