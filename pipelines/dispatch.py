@@ -29,6 +29,9 @@ thousand rows by length gains nothing more."""
 FIRST_ROWS = 4
 """Rows of the first units, before anything is measured: 20 s of pages to read on one CPU."""
 
+LAST_SECONDS = 2.0
+"""Least work in a unit when the last rows are shared out: still far more than its overhead."""
+
 GROWTH = 16
 """How much larger a unit may be than any before it, so that one lucky measure costs little."""
 
@@ -102,7 +105,7 @@ class Dispatcher:
 
     `columns` are what the run reads of the source; files without them are left out.
     `pools` is the number of actors per step label; `seconds_per_row` what is known of each step's
-    speed from earlier runs; `limit` the most rows to hand out.
+    speed from earlier runs; `limit` rows end the dealing, with at most one unit of retries beyond.
     """
 
     def __init__(
@@ -191,25 +194,24 @@ class Dispatcher:
         return number in self._dealt or len(self._under_way) < self._window
 
     def _next(self, number: int) -> Ticket | None:
+        if self._left is not None and self._left <= 0:
+            return None
         ticket = self._retries.popleft() if self._retries else self._cut()
         if ticket is not None:
             self._under_way[ticket.part] = (number, ticket)
+            self._left = None if self._left is None else self._left - ticket.unit.rows
         return ticket
 
     def _cut(self) -> Ticket | None:
         rows = self._unit_rows()
         if self._left is not None:
             rows = min(rows, self._left)
-            if rows <= 0:
-                return None
         unit = self._cutter.next(rows)
         if unit is None:
             return None
         self._largest = max(self._largest, unit.rows)
         self._cut_rows += unit.rows
         self._cut_bytes += _source_bytes(unit)
-        if self._left is not None:
-            self._left -= unit.rows
         return Ticket(unit, unit.id)
 
     def _unit_rows(self) -> int:
@@ -217,11 +219,14 @@ class Dispatcher:
         slowest = max(self._speed, key=self._speed.__getitem__, default=None)
         if slowest is None or not self._speed[slowest]:
             return FIRST_ROWS
-        by_time = int(UNIT_SECONDS / self._speed[slowest])
+        second, actors = 1 / self._speed[slowest], self._pools[slowest]
         by_growth = max(FIRST_ROWS, self._largest) * GROWTH
-        # Each actor should get two units at least, or the last one works alone for long.
-        by_share = self._rows_left() // (2 * self._pools[slowest])
-        return max(1, min(by_time, by_growth, max(by_share, FIRST_ROWS), UNIT_ROWS))
+        most = min(int(UNIT_SECONDS * second), by_growth, UNIT_ROWS)
+        if actors > 1:
+            # Each actor should get two units of what is left, or the last one works alone for long.
+            share = max(self._rows_left() // (2 * actors), int(LAST_SECONDS * second), FIRST_ROWS)
+            most = min(most, share)
+        return max(1, most)
 
     def _rows_left(self) -> int:
         """About how many rows are still to be dealt out."""

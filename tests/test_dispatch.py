@@ -5,12 +5,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.errors import SinkFailed, StageFailed
+from actors.worker import Report
 from pipelines.dispatch import Dispatcher, Work
 from pipelines.flow import Committed, Ticket
-from pipelines.sources import Jsonl
+from pipelines.sources import Jsonl, Parquet
+from pipelines.units import Unit
 
 
 @pytest.fixture
@@ -78,3 +82,31 @@ def test_the_first_error_that_ended_the_work_is_kept(dispatcher: Dispatcher) -> 
     dispatcher.failed(SinkFailed("no room"))
     dispatcher.failed(StageFailed("later"))
     assert str(dispatcher.failure()) == "no room"
+
+
+def test_units_grow_with_measured_speed_also_where_the_source_is_compressed(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": ["the same text again"] * 20_000}), tmp_path / "a.parquet")
+    source = Parquet(path="a.parquet")
+    files = tuple(source.files(tmp_path))
+    work = Work(files, bytes=files[0].size)
+    dispatcher = Dispatcher(source, source.offers(files), work, {"stage": 1}, {})
+    sizes = []
+    while (ticket := dispatcher.deal(len(sizes)).ticket) is not None:
+        sizes.append(ticket.unit.rows)
+        dispatcher.step_done("stage", Report(rows=ticket.unit.rows, wall=ticket.unit.rows * 0.01))
+        commit(dispatcher, ticket)
+    assert sizes[:4] == [4, 64, 1024, 3000]
+    assert sum(sizes) == 20_000
+    assert len(sizes) < 40
+    assert dispatcher.status().bytes == pytest.approx(files[0].size, rel=0.1)
+
+
+def test_a_limit_bounds_retries_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n' * 9)
+    source = Jsonl(path="a.jsonl")
+    files = tuple(source.files(tmp_path))
+    extent = source.extent(files[0])
+    retries = tuple(Ticket(Unit((extent.span(n, n + 1),)), f"u{n}", 1) for n in range(9))
+    work = Work((), 0, {}, retries)
+    dispatcher = Dispatcher(source, source.offers(files), work, {"stage": 9}, {}, limit=2)
+    assert [dispatcher.deal(n).ticket is not None for n in range(3)] == [True, True, False]
