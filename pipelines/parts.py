@@ -39,14 +39,6 @@ REJECT_TYPE = pa.struct(
 )
 """Carried beside each row until the commit: null while the row is good."""
 
-REJECT_COLUMNS = (
-    ("stage", pa.string()),
-    ("reason", pa.string()),
-    ("message", pa.string()),
-    ("attempts", pa.int32()),
-    ("when", pa.timestamp("us", tz="UTC")),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Answers:
