@@ -52,9 +52,14 @@ def _scan(folder: Path) -> Iterator[Task]:
 def _summary(path: Path) -> str | None:
     """Return the first docstring line of the first class derived from Stage; None without one."""
     for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.ClassDef) and "Stage" in map(ast.unparse, node.bases):
+        if isinstance(node, ast.ClassDef) and any(map(_is_stage, node.bases)):
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return None
+
+
+def _is_stage(base: ast.expr) -> bool:
+    """By its name: Stage, or a base that shares options, such as TextStage."""
+    return ast.unparse(base).endswith("Stage")
 
 
 def stage_class(name: str) -> type[Stage]:

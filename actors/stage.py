@@ -106,9 +106,11 @@ class Model(Pass):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The models that a task takes when the pipeline file names none, one per profile."""
+    """The models that a task takes when the pipeline file names none, one per profile, and the
+    licence that the hub model's card states. Without a default the file must name a model."""
 
     hub: str | None = None
+    licence: str | None = None
     embedded: str | None = None
 
 
@@ -126,21 +128,37 @@ def model_option(hub: str | None, embedded: str | None, help: str) -> Any:
 
 
 class Stage(BaseModel):
-    """Base of every task. Fields are options; class attributes are facts about the task."""
+    """Base of every task. Fields are options; class attributes are facts about the task.
+
+    reads           the columns it reads, under its own names; `optional_reads` may be missing.
+    models          its default models; None for a task that works without weights.
+    version         raised when the same model and options begin to answer differently.
+    chunk           rows that one call of prepare gets: many to tokenize, few to decode.
+    example         options that the catalogue's example shows, those without a default among them.
+    sample          a row for the example, where the columns' names do not say what to put in them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     reads: ClassVar[Columns]
     optional_reads: ClassVar[frozenset[str]] = frozenset()
-    models: ClassVar[Defaults] = Defaults()
+    models: ClassVar[Defaults | None] = None
     version: ClassVar[int] = 1
     chunk: ClassVar[int] = 256
-    """Rows that one call of prepare gets: many to tokenize, few to decode."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    sample: ClassVar[Row] = {}
 
     @property
     def writes(self) -> Columns:
         """The columns that the stage adds, given its options."""
         raise NotImplementedError
+
+    def inputs(self, config: Mapping[str, Any] | None) -> Columns:
+        """The columns that the stage reads with a model of this config.json, if it has one.
+
+        Override where the model decides, such as one that was trained on a table's columns.
+        """
+        return self.reads
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Say why a transformers config.json (as a mapping) cannot do this task, or None."""

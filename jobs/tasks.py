@@ -1,6 +1,7 @@
 """`gristmill tasks`: the catalogue, and one task in full with a pipeline to copy."""
 
 import inspect
+import json
 import textwrap
 from typing import Any
 
@@ -10,8 +11,17 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from actors import catalog
-from actors.models.embedded import EMBEDDED
+from actors.models.embedded import EMBEDDED, PREFIX
 from actors.stage import Stage
+
+FILES: dict[Any, dict[str, str]] = {
+    frozenset({"image"}): {"kind": "images", "path": "pictures/"},
+    frozenset({"audio"}): {"kind": "audio", "path": "recordings/"},
+}
+"""Columns that a folder of files gives -> the source that reads it."""
+
+TEXT = "Ada Lovelace was born in London. She wrote the first program for a machine of brass."
+"""What a text column of an example holds."""
 
 
 def listing() -> list[dict[str, str]]:
@@ -24,7 +34,7 @@ def listing() -> list[dict[str, str]]:
 def describe(name: str) -> dict[str, Any]:
     """One task: what it reads and writes, its options, its models, and an example."""
     stage_class = catalog.stage_class(name)
-    stage = stage_class()
+    stage = stage_class(**stage_class.example)
     return {
         "task": name,
         "about": inspect.cleandoc(stage_class.__doc__ or ""),
@@ -32,10 +42,9 @@ def describe(name: str) -> dict[str, Any]:
         "optional": sorted(stage.optional_reads),
         "writes": {n: str(t) for n, t in stage.writes.items()},
         "options": [_option(n, f) for n, f in stage_class.model_fields.items()],
-        "hub model": stage.models.hub,
-        "embedded model": stage.models.embedded,
-        "embedded licence": _licence(stage.models.embedded),
-        "example": _example(name, stage),
+        "models": _models(name, stage),
+        "example": yaml.safe_dump(example_of(name, stage), sort_keys=False),
+        "sample": sample_of(stage),
     }
 
 
@@ -58,27 +67,52 @@ def _option(name: str, field: FieldInfo) -> dict[str, Any]:
     }
 
 
-def _licence(embedded: str | None) -> str | None:
-    return EMBEDDED[embedded.removeprefix("embedded:")].licence if embedded else None
+def _models(name: str, stage: Stage) -> list[dict[str, str | None]]:
+    """The default on the hub, then the embedded models that can do the task, its default first."""
+    models = stage.models
+    if models is None:
+        return []
+    hub = {"name": models.hub, "licence": models.licence, "quality": None}
+    fitting = [e for e in EMBEDDED.values() if name in e.tasks]
+    fitting.sort(key=lambda e: PREFIX + e.name != models.embedded)
+    return [hub] * bool(models.hub) + [
+        {"name": PREFIX + e.name, "licence": e.licence, "quality": e.quality} for e in fitting
+    ]
 
 
-def _example(name: str, stage: Stage) -> str:
+def example_of(name: str, stage: Stage) -> dict[str, Any]:
     """A whole pipeline file that runs with nothing but an input of one's own."""
-    binary = any(pa.types.is_binary(t) for t in stage.reads.values())
-    source = (
-        {"kind": "images", "path": "pictures/"}
-        if binary
-        else {"kind": "jsonl", "path": "texts.jsonl"}
-    )
+    spec: dict[str, Any] = {"task": name}
+    if stage.models is not None and not (stage.models.hub or stage.models.embedded):
+        spec["model"] = "./model"
+    if stage.example:
+        spec["options"] = json.loads(stage.model_dump_json(include=set(stage.example)))
     example: dict[str, Any] = {
         "name": f"try-{name}",
-        "source": source,
-        "stages": [{"task": name}],
+        "source": _source(stage),
+        "stages": [spec],
         "sink": {"kind": "parquet", "path": f"out/{name}"},
     }
-    if stage.models.embedded:
+    if stage.models is not None and stage.models.embedded:
         example["models"] = "embedded"
-    return yaml.safe_dump(example, sort_keys=False)
+    return example
+
+
+def _source(stage: Stage) -> dict[str, str]:
+    """The source that makes the stage's columns: a folder of files, or a table."""
+    needed = frozenset(stage.reads) - stage.optional_reads
+    if needed in FILES:
+        return FILES[needed]
+    if any(pa.types.is_binary(stage.reads[name]) for name in needed):
+        return {"kind": "parquet", "path": "rows.parquet"}
+    return {"kind": "jsonl", "path": "rows.jsonl"}
+
+
+def sample_of(stage: Stage) -> dict[str, Any] | None:
+    """A row of the example's input, for a task that reads a table of text and numbers."""
+    if _source(stage)["kind"] != "jsonl":
+        return None
+    return {name: stage.sample.get(name, TEXT) for name in stage.sample or stage.reads}
 
 
 def print_listing(tasks: list[dict[str, str]]) -> None:
@@ -107,7 +141,11 @@ def print_task(task: dict[str, Any]) -> None:
         note = f" ({limits})" if limits else ""
         console.print(f"  {option['name']}: {option['type']} = {option['default']!r}{note}")
         console.print(textwrap.indent(textwrap.fill(option["help"], 92), "      "))
-    console.print(f"models\n  hub:      {task['hub model'] or 'none: name one'}")
-    licence = f" ({task['embedded licence']})" if task["embedded licence"] else ""
-    console.print(f"  embedded: {task['embedded model'] or 'none'}{licence}")
+    console.print("models, the defaults first" if task["models"] else "works without a model")
+    for model in task["models"]:
+        console.print(f"  {model['name']} ({model['licence'] or 'licence not stated'})")
+        if model["quality"]:
+            console.print(textwrap.indent(textwrap.fill(model["quality"], 92), "      "))
     console.print(f"\na pipeline to copy\n\n{textwrap.indent(task['example'], '  ')}")
+    if task["sample"]:
+        console.print(f"and a line of rows.jsonl\n\n  {json.dumps(task['sample'])}")

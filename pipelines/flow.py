@@ -165,7 +165,7 @@ class StepWorker:
 
     def _inputs(self, table: pa.Table) -> pa.Table:
         """The stage's inputs under its own names and types."""
-        reads = self.step.stage.reads
+        reads = self.step.reads
         columns = {name: table[column] for name, column in self.step.inputs.items()}
         return pa.table({name: column.cast(reads[name]) for name, column in columns.items()})
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from actors import catalog
 from actors.errors import UsageError, nearest
 from actors.models.reference import ModelRef, config_of, resolve
-from actors.stage import Device, Stage
+from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
 from pipelines.parts import KEYS, REJECT
@@ -30,6 +30,7 @@ class Step:
     number: int
     task: str
     stage: Stage
+    reads: Columns
     model: ModelRef | None
     others: Mapping[str, ModelRef]
     inputs: Mapping[str, str]
@@ -158,7 +159,7 @@ def _step(
         raise UsageError(
             "\n".join(_explain_option(where, spec, e) for e in error.errors())
         ) from None
-    model, others = _models(pipeline, spec, stage, where, base, cache)
+    model, others, reads = _models(pipeline, spec, stage, where, base, cache)
     on_gpu = spec.resources.gpus > 0
     precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision
     device = Device(
@@ -170,6 +171,7 @@ def _step(
         number=number,
         task=spec.task,
         stage=stage,
+        reads=reads,
         model=model,
         others=others,
         inputs={},
@@ -197,10 +199,12 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
 
 def _models(
     pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
-) -> tuple[ModelRef | None, dict[str, ModelRef]]:
-    """Resolve the stage's model, and those that its options name."""
-    if spec.model is None and stage.models.hub is None and stage.models.embedded is None:
-        return None, {}
+) -> tuple[ModelRef | None, dict[str, ModelRef], Columns]:
+    """Resolve the stage's model and those that its options name; tell what it reads with them."""
+    if stage.models is None:
+        if spec.model is not None:
+            raise UsageError(f"{where}: {spec.task} works without a model; leave  model  out.")
+        return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
     main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
@@ -219,7 +223,7 @@ def _models(
         )
         for option, places in stage.model_options(config)
     }
-    return main, others
+    return main, others, stage.inputs(config)
 
 
 def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
@@ -246,16 +250,16 @@ def _resolve(
 
 def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
     """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
-    stage = step.stage
-    _known(spec.input, stage.reads, "input", where, spec.task)
+    stage, reads = step.stage, step.reads
+    _known(spec.input, reads, "input", where, spec.task)
     _known(spec.output, stage.writes, "output", where, spec.task)
     inputs = {
         name: spec.input.get(name, name)
-        for name in stage.reads
+        for name in reads
         if name in spec.input or name not in stage.optional_reads or name in flowing.made
     }
     for name, column in inputs.items():
-        _check_input(where, name, column, stage.reads[name], flowing)
+        _check_input(where, name, column, reads[name], flowing)
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
     for name, column in outputs.items():
         _check_output(where, name, column, outputs, flowing)

@@ -1,6 +1,8 @@
 """What every task of the catalogue keeps, tried on a tiny random model of each."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import annotated_types
@@ -9,12 +11,16 @@ import pytest
 
 from actors.catalog import names, stage_class, tasks
 from actors.errors import RowRejected
-from actors.stage import ModelFiles, Row, Stage
+from actors.stage import Columns, ModelFiles, Row, Stage
 from actors.worker import Worker
+from jobs.tasks import example_of, sample_of
+from pipelines.file import parse
+from pipelines.plan import make_plan
 from tests.close import assert_close
 from tests.tiny import TINY
 
 Build = Callable[..., ModelFiles]
+Table = Callable[[list[Row]], pa.Table]
 every_task = pytest.mark.parametrize("task", names())
 
 
@@ -25,15 +31,29 @@ def workers(tiny: Build) -> Callable[[str], Worker]:
     def worker(task: str) -> Worker:
         if task not in made:
             case = TINY[task]
-            made[task] = Worker(stage_class(task)(**case.options), tiny(case.build))
+            made[task] = Worker(stage_of(task), tiny(case.build))
         return made[task]
 
     return worker
 
 
-def input_table(stage: type[Stage], rows: list[Row]) -> pa.Table:
-    schema = pa.schema(list(stage.reads.items()))
-    return pa.Table.from_pylist(rows, schema=schema)
+def stage_of(task: str) -> Stage:
+    """The stage with the options of its example and of its tiny case."""
+    stage = stage_class(task)
+    return stage(**{**stage.example, **TINY[task].options})
+
+
+def reads_of(stage: Stage, files: ModelFiles) -> Columns:
+    """The columns that the stage reads with this model."""
+    path = files.folder / "config.json"
+    return stage.inputs(json.loads(path.read_text()) if path.is_file() else None)
+
+
+@pytest.fixture
+def input_table(task: str, tiny: Build) -> Callable[[list[Row]], pa.Table]:
+    """Rows as the worker gets them: a table of the columns that the task reads."""
+    schema = pa.schema(list(reads_of(stage_of(task), tiny(TINY[task].build)).items()))
+    return lambda rows: pa.Table.from_pylist(rows, schema=schema)
 
 
 def test_every_task_has_a_tiny_model() -> None:
@@ -60,18 +80,51 @@ def _is_number(annotation: Any) -> bool:
 
 
 @every_task
-def test_reads_and_writes_are_arrow_types_and_do_not_collide(task: str) -> None:
-    stage = stage_class(task)()
-    types = [*stage.reads.values(), *stage.writes.values()]
-    assert types and all(isinstance(kind, pa.DataType) for kind in types)
-    assert not stage.reads.keys() & stage.writes.keys()
-    assert stage.optional_reads <= stage.reads.keys()
+def test_reads_and_writes_are_arrow_types_and_do_not_collide(task: str, tiny: Build) -> None:
+    stage = stage_of(task)
+    reads = reads_of(stage, tiny(TINY[task].build))
+    assert reads and stage.writes
+    assert all(isinstance(kind, pa.DataType) for kind in [*reads.values(), *stage.writes.values()])
+    assert not reads.keys() & stage.writes.keys()
+    assert stage.optional_reads <= reads.keys()
 
 
 @every_task
 def test_a_model_made_for_something_else_is_refused_with_a_reason(task: str) -> None:
-    reason = stage_class(task)().check({"architectures": ["Nonsense"], "model_type": "nonsense"})
+    if stage_class(task).models is None:
+        pytest.skip("works without a model")
+    reason = stage_of(task).check({"architectures": ["Nonsense"], "model_type": "nonsense"})
     assert reason is not None and "Nonsense" in reason
+
+
+@every_task
+def test_the_example_of_a_task_can_be_planned(task: str, tiny: Build, tmp_path: Path) -> None:
+    stage, files = stage_of(task), tiny(TINY[task].build)
+    example = example_of(task, stage_class(task)(**stage_class(task).example))
+    example["stages"][0] |= _named(stage, files)
+    flowing = pa.schema(list(reads_of(stage, files).items()))
+    plan = make_plan(parse(example, "example"), "example", tmp_path, tmp_path, flowing)
+    assert plan.steps[0].writes == stage.writes
+
+
+def _named(stage: Stage, files: ModelFiles) -> Row:
+    """The keys of the pipeline file that name these models."""
+    if stage.models is None:
+        return {}
+    options = json.loads(stage.model_dump_json(exclude_unset=True))
+    return {
+        "model": str(files.folder),
+        "options": {**options, **{name: str(path) for name, path in files.others.items()}},
+    }
+
+
+@every_task
+def test_the_sample_of_a_task_is_answered(task: str, workers: Callable[[str], Worker]) -> None:
+    sample = sample_of(stage_of(task))
+    if sample is None:
+        pytest.skip("reads files")
+    (answer,) = workers(task).answer([sample])
+    assert not isinstance(answer, RowRejected)
 
 
 @every_task
@@ -99,31 +152,32 @@ def test_bad_rows_leave_their_neighbours_as_they_were(
 
 
 @every_task
-def test_the_output_is_typed_also_without_rows(task: str, workers: Callable[[str], Worker]) -> None:
-    stage = stage_class(task)
-    table, answers, _ = workers(task).answer_table(input_table(stage, []))
+def test_the_output_is_typed_also_without_rows(
+    task: str, workers: Callable[[str], Worker], input_table: Table
+) -> None:
+    table, answers, _ = workers(task).answer_table(input_table([]))
     assert table.schema == pa.schema(list(workers(task).stage.writes.items()))
     assert (table.num_rows, answers) == (0, [])
 
 
 @every_task
 def test_the_output_is_typed_and_null_where_every_row_is_bad(
-    task: str, workers: Callable[[str], Worker]
+    task: str, workers: Callable[[str], Worker], input_table: Table
 ) -> None:
-    rows: list[Row] = [dict.fromkeys(stage_class(task).reads)] * 3
-    table, answers, _ = workers(task).answer_table(input_table(stage_class(task), rows))
+    reason, row = next(iter(TINY[task].bad.items()))
+    table, answers, _ = workers(task).answer_table(input_table([row] * 3))
     assert table.schema == pa.schema(list(workers(task).stage.writes.items()))
     assert [answer.reason for answer in answers if isinstance(answer, RowRejected)] == (
-        ["null_input"] * 3
+        [reason] * 3
     )
     assert all(column.null_count == 3 for column in table.columns)
 
 
 @every_task
 def test_the_table_of_answers_is_what_the_rows_say(
-    task: str, workers: Callable[[str], Worker]
+    task: str, workers: Callable[[str], Worker], input_table: Table
 ) -> None:
     rows = list(TINY[task].good)
-    table, answers, report = workers(task).answer_table(input_table(stage_class(task), rows))
+    table, answers, report = workers(task).answer_table(input_table(rows))
     assert_close(table.to_pylist(), answers, 1e-6)
     assert (report.rows, report.rejected) == (len(rows), 0)

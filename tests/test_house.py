@@ -16,7 +16,6 @@ from actors.stage import ModelFiles
 from actors.worker import Worker
 from jobs.cli import VERBS
 from pipelines.file import load, parse
-from tests import tiny
 from tests.close import assert_close
 from tests.tiny import text
 
@@ -120,14 +119,11 @@ def guide(tmp_path: Path) -> ModuleType:
     return module
 
 
-def test_the_task_of_the_guide_answers_and_rejects(
-    guide: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_task_of_the_guide_answers_and_rejects(guide: ModuleType, tmp_path: Path) -> None:
     _, builder, line = blocks("CONTRIBUTING.md", "python")
     names = dict(vars(text))
     exec(builder, names)
-    monkeypatch.setattr(text, "bert_filler", names["bert_filler"], raising=False)
-    case = eval(f"{{{line}}}", dict(vars(tiny)))["fill-mask"]
+    case = eval(f"{{{line}}}", names)["fill-mask"]
     worker = Worker(guide.FillMask(), ModelFiles(case.build(tmp_path)))
     rows, bad = list(case.good), case.bad
     alone = [worker.answer([row])[0] for row in rows]

@@ -32,7 +32,8 @@ from actors.worker import Worker
 from jobs.documents import make_documents
 from jobs.quality import character_error_rate
 from tests.close import assert_close
-from tests.tiny import PAGES, reading
+from tests.tiny import reading
+from tests.tiny.reading import PAGES
 
 Build = Callable[..., ModelFiles]
 

@@ -47,7 +47,7 @@ class Ner(Stage):
 
     reads: ClassVar[Columns] = TEXT
     models: ClassVar[Defaults] = Defaults(
-        hub="dslim/bert-base-NER", embedded="embedded:en-core-web-sm"
+        hub="dslim/bert-base-NER", licence="MIT", embedded="embedded:en-core-web-sm"
     )
 
     aggregation: Literal["simple", "first", "average", "max"] = option(

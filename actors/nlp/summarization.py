@@ -42,7 +42,9 @@ class Summarization(Stage):
 
     reads: ClassVar[Columns] = TEXT
     models: ClassVar[Defaults] = Defaults(
-        hub="sshleifer/distilbart-cnn-12-6", embedded="embedded:all-minilm-l6-v2"
+        hub="sshleifer/distilbart-cnn-12-6",
+        licence="Apache-2.0",
+        embedded="embedded:all-minilm-l6-v2",
     )
 
     max_sentences: int = option(3, "Chosen: most sentences.", ge=1, le=1_000)

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
-from actors.text import TEXT, full_text_of
+from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
+from actors.text import full_text_of
+from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
     from actors.encoder import Encoder
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 SCORES = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 
 
-class TextClassification(Stage):
+class TextClassification(TextStage):
     """Says which of a model's labels fit a text, and how well.
 
     `label` and `score` are the best label; `scores` the best `top_k`, best first. Scores are
@@ -25,9 +26,8 @@ class TextClassification(Stage):
     texts are rejected (empty_text).
     """
 
-    reads: ClassVar[Columns] = TEXT
     models: ClassVar[Defaults] = Defaults(
-        hub="distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+        hub="distilbert/distilbert-base-uncased-finetuned-sst-2-english", licence="Apache-2.0"
     )
 
     top_k: int = option(5, "Most labels in `scores`.", ge=1, le=10_000)
@@ -36,13 +36,6 @@ class TextClassification(Stage):
     )
     activation: Literal["auto", "softmax", "sigmoid", "none"] = option(
         "auto", "How scores are made of the model's outputs; auto: as its problem_type says."
-    )
-    max_length: int | None = option(
-        None, "Most tokens read of a text; default: all that the model takes.", ge=8, le=1_000_000
-    )
-    too_long: Literal["truncate", "reject"] = option(
-        "truncate",
-        "A longer text: read its beginning and set `label_truncated`, or reject the row.",
     )
 
     @property

@@ -6,38 +6,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 
 from actors.architecture import is_text_encoder, why_not
-from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
-from actors.text import TEXT, full_text_of
+from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
+from actors.text import full_text_of
+from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
     from actors.sentence_encoder import SentenceEncoder
 
 
-class TextEmbedding(Stage):
+class TextEmbedding(TextStage):
     """Turns a text into a vector: texts of like meaning get vectors that point the same way.
 
     All vectors of a model have one size. Empty texts are rejected (empty_text).
     """
 
-    reads: ClassVar[Columns] = TEXT
     models: ClassVar[Defaults] = Defaults(
-        hub="sentence-transformers/all-MiniLM-L6-v2", embedded="embedded:all-minilm-l6-v2"
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        licence="Apache-2.0",
+        embedded="embedded:all-minilm-l6-v2",
     )
 
     pooling: Literal["auto", "mean", "cls"] = option(
         "auto", "How token vectors become one: their mean, the first, or what the model states."
     )
     normalize: bool = option(True, "Give all vectors length 1, so that a dot product is a cosine.")
-    max_length: int | None = option(
-        None,
-        "Most tokens read of a text; default: what the model says.",
-        ge=8,
-        le=1_000_000,
-    )
-    too_long: Literal["truncate", "reject"] = option(
-        "truncate",
-        "A longer text: read its beginning and set `embedding_truncated`, or reject the row.",
-    )
 
     @property
     def writes(self) -> Columns:

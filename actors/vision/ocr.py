@@ -32,7 +32,9 @@ class Ocr(Stage):
 
     reads: ClassVar[Columns] = {"image": pa.binary()}
     models: ClassVar[Defaults] = Defaults(
-        hub="PaddlePaddle/PP-OCRv6_small_rec_safetensors", embedded="embedded:pp-ocrv6-small-rec"
+        hub="PaddlePaddle/PP-OCRv6_small_rec_safetensors",
+        licence="Apache-2.0",
+        embedded="embedded:pp-ocrv6-small-rec",
     )
     chunk: ClassVar[int] = 1
 

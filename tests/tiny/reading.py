@@ -11,6 +11,7 @@ import transformers as hf
 from PIL import Image, ImageDraw, ImageFont
 
 from actors.stage import ModelFiles
+from tests.tiny.case import Case, Row
 from tests.tiny.text import byte_tokenizer, save, scatter
 
 ALPHABET = ["blank", *"abcdefghijklmnopqrstuvwxyz", " "]
@@ -195,3 +196,18 @@ def _norms(model: Any) -> Any:
             module.running_mean.normal_(0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
     return model
+
+
+PAGES = [
+    {"image": png(page("a page", "of text", size=size, seed=seed))}
+    for seed, size in enumerate([(160, 96), (96, 160), (160, 96), (128, 128)])
+]
+NO_PAGES: dict[str, Row] = {
+    "null_input": {"image": None},
+    "wrong_type": {"image": 7},
+    "empty_file": {"image": b""},
+    "unreadable_image": {"image": b"not a picture"},
+    "truncated_image": {"image": PAGES[0]["image"][:2000]},
+}
+
+CASES = {"ocr": Case(pp_ocr, PAGES, NO_PAGES)}

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import transformers as hf
 
+from tests.tiny.case import Case, Row
+
 LINES = [
     "the film was wonderful and the acting was superb ; I would watch it again .",
     "good",
@@ -165,3 +167,15 @@ def t5(folder: Path, kind: Any = None, config: Any = None) -> Path:
         **{"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1},
     )
     return save(folder, (kind or hf.T5ForConditionalGeneration)(settings), tokenizer)
+
+
+TEXTS = [{"text": line} for line in LINES]
+NOT_TEXT: dict[str, Row] = {"null_input": {"text": None}, "wrong_type": {"text": 7}}
+EMPTY_TOO: dict[str, Row] = {**NOT_TEXT, "empty_text": {"text": " \n\t"}}
+
+CASES = {
+    "ner": Case(bert_ner, TEXTS, NOT_TEXT),
+    "summarization": Case(bart, TEXTS, NOT_TEXT, {"max_new_tokens": 8}),
+    "text-classification": Case(bert_classifier, TEXTS, EMPTY_TOO),
+    "text-embedding": Case(bert_encoder, TEXTS, EMPTY_TOO),
+}

@@ -1,0 +1,1 @@
+"""Audio tasks: one file, one task."""
