@@ -8,8 +8,10 @@ import torch
 import transformers as hf
 
 from actors.stage import ModelFiles
+from actors.voices.conv_tasnet import ConvTasNet, Size, save
 from tests.tiny.case import Case
 from tests.tiny.text import EMPTY_TOO, scatter, wordpieces
+from tests.tiny.voices import NO_RECORDINGS, RECORDINGS, tone, wav
 
 VOCODER = {"upsample_initial_channel": 16, "resblock_kernel_sizes": (3,)}
 VITS_SIZE = {
@@ -75,6 +77,14 @@ def letter_tokenizer(path: Path) -> Any:
     return hf.SpeechT5Tokenizer(str(path))
 
 
+def conv_tasnet(folder: Path) -> Path:
+    size = {"n_filters": 16, "bn_chan": 8, "hid_chan": 16, "skip_chan": 8}
+    torch.manual_seed(0)
+    model = scatter(ConvTasNet(Size(**size, n_blocks=2, n_repeats=2)))
+    save(model, 16_000, folder)
+    return folder
+
+
 TEXTS = [
     {"text": "good"},
     {"text": "the film was wonderful. I would watch it again!"},
@@ -83,6 +93,12 @@ TEXTS = [
 ]
 
 CASES = {
+    "speech-separation": Case(
+        conv_tasnet,
+        RECORDINGS,
+        {**NO_RECORDINGS, "audio_too_short": {"audio": wav(tone(0.0005))}},
+        {"window_seconds": 0.5, "overlap_seconds": 0.1},
+    ),
     "text-to-speech": Case(
         speecht5,
         [
