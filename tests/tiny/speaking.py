@@ -60,6 +60,10 @@ def speecht5(folder: Path, kind: Any = hf.SpeechT5ForTextToSpeech) -> ModelFiles
     return ModelFiles(folder / "model", {"vocoder": folder / "vocoder"})
 
 
+def converter(folder: Path) -> ModelFiles:
+    return speecht5(folder, hf.SpeechT5ForSpeechToSpeech)
+
+
 def letter_tokenizer(path: Path) -> Any:
     """SpeechT5's: one token a letter, made by sentencepiece from a page of words."""
     import sentencepiece
@@ -93,6 +97,15 @@ TEXTS = [
 ]
 
 CASES = {
+    "voice-conversion": Case(
+        converter,
+        [*RECORDINGS, {**RECORDINGS[0], "speaker_embedding": [1.0, -2.0, 0.5, 0.0]}],
+        {
+            **NO_RECORDINGS,
+            "audio_too_short": {"audio": wav(tone(0.02))},
+            "wrong_size": {**RECORDINGS[0], "speaker_embedding": [1.0]},
+        },
+    ),
     "speech-separation": Case(
         conv_tasnet,
         RECORDINGS,
