@@ -2,7 +2,7 @@
 
 text-to-speech: the embedded voice reads sentences aloud; what embedded Whisper hears is compared
 with them, word by word, where such a model is known here; otherwise that is said to be unmeasured.
-speech-separation: a Conv-TasNet of 40 thousand parameters learns for seconds on sounds made by
+speech-separation: a Conv-TasNet of 21 thousand parameters learns for seconds on sounds made by
 formula, and separates ones that it has not heard.
 
     OMP_NUM_THREADS=1 python -m benchmarks.quality_voices
