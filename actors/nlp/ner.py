@@ -123,14 +123,9 @@ class TokenNer(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its tokens, the special ones left out, with their logits."""
-        from actors.token_labels import Window
+        from actors.token_labels import windows
 
-        windows = []
-        for item, logits in zip(items, self.encoder.logits(items), strict=True):
-            offsets, plain = item.data.note
-            ids = item.data.ids
-            windows.append(Window(ids[plain], offsets[plain], logits[: len(ids)][plain]))
-        return windows
+        return windows(items, self.encoder.logits(items))
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the windows, agree on words, group, and find the places in the text as given."""

@@ -1,0 +1,52 @@
+"""Tiny models that take texts apart: taggers, spaCy pipelines without weights."""
+
+from pathlib import Path
+from typing import Any
+
+import transformers as hf
+
+from tests.tiny.case import Case, Row
+from tests.tiny.text import (
+    LINES,
+    bert_config,
+    bert_tokenizer,
+    byte_tokenizer,
+    labelled,
+    roberta_config,
+    save,
+)
+
+TAGS = ["NOUN", "VERB", "ADJ", "PUNCT", "DET", "HYPH"]
+NOT_TEXTS: dict[str, Row] = {
+    "null_input": {"text": None},
+    "wrong_type": {"text": 7},
+    "invalid_text": {"text": "a\udc00"},
+}
+LONG = " ".join(LINES)
+TEXTS = [*LINES, LONG, "", "  \n"]
+
+
+def bert_tagger(folder: Path) -> Path:
+    model = hf.BertForTokenClassification(bert_config(**labelled(TAGS)))
+    return save(folder, model, bert_tokenizer())
+
+
+def roberta_tagger(folder: Path) -> Path:
+    tokenizer = byte_tokenizer(hf.RobertaTokenizer)
+    config = roberta_config(len(tokenizer), **labelled(TAGS))
+    return save(folder, hf.RobertaForTokenClassification(config), tokenizer)
+
+
+def sentencizer(folder: Path) -> Path:
+    """A spaCy pipeline that knows where sentences end, and nothing else."""
+    import spacy
+
+    nlp: Any = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(folder)
+    return folder
+
+
+CASES = {
+    "sentence-parsing": Case(bert_tagger, [{"text": text} for text in TEXTS], NOT_TEXTS),
+}
