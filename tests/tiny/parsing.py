@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers as hf
+from safetensors.torch import save_file
 
 from tests.tiny.case import Case, Row
 from tests.tiny.text import (
@@ -14,6 +15,7 @@ from tests.tiny.text import (
     labelled,
     roberta_config,
     save,
+    scatter,
     t5_tokenizer,
 )
 
@@ -70,7 +72,38 @@ def unigram_words(folder: Path) -> Path:
     return folder
 
 
+COREFERENCE = {
+    **{"max_span_length": 6, "top_lambda": 0.4, "ffnn_size": 24, "dropout_prob": 0.3},
+    "max_segment_len": 48,
+}
+
+
+# Taken from each mention's score, so that not all of them hang together.
+DOUBT = 20.0
+
+
+def resolver(folder: Path) -> Path:
+    """A model of F-coref's kind: RoBERTa with the head that scores mentions by their ends."""
+    from actors.coreference import Head
+
+    tokenizer = byte_tokenizer(hf.RobertaTokenizer)
+    tokenizer.save_pretrained(folder)
+    config = roberta_config(len(tokenizer), coref_head=COREFERENCE, architectures=["FCorefModel"])
+    config.save_pretrained(folder)
+    encoder, head = scatter(hf.RobertaModel(config)), scatter(Head(config), 2.0)
+    head.mention_start_classifier.bias.data -= DOUBT
+    inner = {f"roberta.{name}": weight for name, weight in encoder.state_dict().items()}
+    save_file({**inner, **head.state_dict()}, folder / "model.safetensors")
+    return folder
+
+
 CASES = {
+    "coreference-resolution": Case(
+        resolver,
+        [{"text": text} for text in TEXTS],
+        NOT_TEXTS,
+        options={"window": 64, "overlap": 16},
+    ),
     "tokenization": Case(bert_words, [{"text": text} for text in TEXTS], NOT_TEXTS),
     "sentence-parsing": Case(bert_tagger, [{"text": text} for text in TEXTS], NOT_TEXTS),
 }
