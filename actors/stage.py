@@ -132,6 +132,7 @@ class Stage(BaseModel):
 
     reads           the columns it reads, under its own names; `optional_reads` may be missing.
     models          its default models; None for a task that works without weights.
+    weights         whether it opens the model's weights; false where its tokenizer is enough.
     version         raised when the same model and options begin to answer differently.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
@@ -143,6 +144,7 @@ class Stage(BaseModel):
     reads: ClassVar[Columns]
     optional_reads: ClassVar[frozenset[str]] = frozenset()
     models: ClassVar[Defaults | None] = None
+    weights: ClassVar[bool] = True
     version: ClassVar[int] = 1
     chunk: ClassVar[int] = 256
     example: ClassVar[Mapping[str, Any]] = {}

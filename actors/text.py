@@ -64,6 +64,14 @@ def unbroken(text: str) -> tuple[str, np.ndarray]:
     return joined, np.concatenate([*(np.arange(a, b) for a, b in kept), [len(text)]])
 
 
+def flowing(text: str, join: bool) -> tuple[str, np.ndarray]:
+    """Return the text as a model reads it, its lines joined if `join`; and as `unbroken`, where its
+    code points come from."""
+    if join and "\n" in text:
+        return unbroken(text)
+    return text, np.arange(len(text) + 1)
+
+
 def _is_one_word(text: str, start: int, end: int) -> bool:
     return text[start - 1].islower() and text[end].islower()
 

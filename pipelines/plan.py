@@ -207,7 +207,9 @@ def _models(
         return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
-    main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
+    main = _resolve(
+        name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
+    )
     config = _config(main, where, cache)
     problem = stage.check(config) if config is not None else None
     if problem:
@@ -234,7 +236,13 @@ def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
 
 
 def _resolve(
-    name: str | None, revision: str | None, where: str, base: Path, task: str, instead: str | None
+    name: str | None,
+    revision: str | None,
+    where: str,
+    base: Path,
+    task: str,
+    instead: str | None,
+    weights: bool = True,
 ) -> ModelRef:
     if name is None:
         raise UsageError(
@@ -243,7 +251,7 @@ def _resolve(
             + (f"\n  or the embedded one:  model: {instead}" if instead else "")
         )
     try:
-        return resolve(name, revision, base, instead)
+        return resolve(name, revision, base, instead, weights)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 

