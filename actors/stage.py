@@ -5,7 +5,7 @@ does the work on a list of rows in three steps: prepare (threads, ahead of the d
 device, one micro-batch), finish (one row). The worker does everything around them.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -161,6 +161,14 @@ class Stage(BaseModel):
         Override where the model decides, such as one that was trained on a table's columns.
         """
         return self.reads
+
+    def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
+        """Say what is wrong when a pipeline has columns for just these of the stage's inputs, or
+        None: for a stage of which each input may be missing, but not all of them.
+
+        `config` is the model's config.json, if it has one.
+        """
+        return None
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Say why a transformers config.json (as a mapping) cannot do this task, or None."""
