@@ -1,6 +1,6 @@
 """Which columns of a table to learn from, and as what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,8 +11,6 @@ from actors.tables.features import Feature, Kind
 
 MOST_CATEGORIES = 254
 """Most values of a category: scikit-learn's gradient boosting takes 255, one of them missing."""
-
-USABLE = "numbers, booleans and texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +29,7 @@ def choose(
 
     Raises UsageError for a column that is missing or cannot be used though asked for.
     """
-    for name in [target, *(asked or ())]:
-        _check_there(table, name)
+    check_there(table.column_names, [target, *(asked or ())])
     if target in (asked or ()):
         raise UsageError(f"'{target}' is the target, so it cannot be a feature.")
     kinds: dict[str, Kind] = {}
@@ -53,12 +50,24 @@ def choose(
     return Choice(kinds, left_out)
 
 
-def _check_there(table: pa.Table, name: str) -> None:
-    if name not in table.column_names:
-        raise UsageError(
-            f"the table has no column '{name}'{nearest(name, table.column_names)}.\n"
-            f"  columns: {', '.join(table.column_names)}"
-        )
+def check_there(columns: Sequence[str], names: Iterable[str]) -> None:
+    """Raise UsageError for a column that the table lacks."""
+    for name in names:
+        if name not in columns:
+            raise UsageError(
+                f"the table has no column '{name}'{nearest(name, columns)}.\n"
+                f"  columns: {', '.join(columns)}"
+            )
+
+
+def is_usable(found: pa.DataType) -> bool:
+    """Whether a column of this type can be a feature at all."""
+    return pa.types.is_boolean(found) or is_number(found) or is_text(found)
+
+
+def unusable(found: pa.DataType) -> str:
+    """Why not."""
+    return f"its type is {found}; used are numbers, booleans and texts"
 
 
 def is_text(found: pa.DataType) -> bool:
@@ -76,6 +85,8 @@ def is_number(found: pa.DataType) -> bool:
 
 def _usual(column: pa.ChunkedArray, texts: bool) -> tuple[Kind | None, str]:
     """The kind that a column's type and values suggest, or why there is none."""
+    if not is_usable(column.type):
+        return None, unusable(column.type)
     different = _different(column)
     if not different:
         return None, "it is empty"
@@ -85,8 +96,6 @@ def _usual(column: pa.ChunkedArray, texts: bool) -> tuple[Kind | None, str]:
         return "boolean", ""
     if is_number(column.type):
         return "number", ""
-    if not is_text(column.type):
-        return None, f"its type is {column.type}; used are {USABLE}"
     if different <= min(MOST_CATEGORIES, len(column) // 2):
         return "category", ""
     if texts:
@@ -118,13 +127,8 @@ def _misfit(column: pa.ChunkedArray, kind: Kind, texts: bool) -> str:
 
 
 def _different(column: pa.ChunkedArray) -> int:
-    """How many different values a column has, null left out; 2 stands for what cannot be told."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    try:
-        return int(pc.count_distinct(column, mode="only_valid").as_py())
-    except pa.ArrowNotImplementedError:
-        return 2
+    """How many different values a column has, null left out."""
+    return int(pc.count_distinct(plain(column), mode="only_valid").as_py())
 
 
 def learned(table: pa.Table, kinds: Mapping[str, Kind]) -> list[Feature]:
