@@ -19,7 +19,8 @@ UNSEEN = -1.0
 """The code of a category that training never saw."""
 
 VECTORS = "_vectors"
-"""In a row whose texts were read: they as one float32 vector, a mark where one is missing."""
+"""In a row whose texts were read: they as one float32 vector, each
+followed by a mark; of a missing one all is NaN but the mark, which is 1."""
 
 TRUNCATED = "_truncated"
 """In such a row: the names of the texts of which the encoder saw only the beginning."""

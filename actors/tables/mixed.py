@@ -34,6 +34,8 @@ VALIDATION = 0.15
 HIDDEN = 0.05
 # Standard deviations beyond which a number is not told apart: so no number overflows.
 FAR = 1e6
+# Below this spread a column is constant but for rounding.
+LEAST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,12 @@ class Shape:
 
 
 class Network(nn.Module):
-    """[texts | numbers, standardised | which are missing | categories, embedded] -> two layers."""
+    """[numbers and texts, standardised | missing numbers | categories, embedded] -> two layers."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        count = len(shape.numbers)
+        count = len(shape.numbers) + shape.texts
         self.mean: torch.Tensor
         self.scale: torch.Tensor
         self.target: torch.Tensor
@@ -78,7 +80,7 @@ class Network(nn.Module):
         self.register_buffer("target", torch.tensor([0.0, 1.0], dtype=torch.float64))
         # Two codes more than categories: 0 for one never seen, 1 for a missing one.
         self.embeddings = nn.ModuleList(nn.Embedding(n + 2, EMBEDDING) for _, n in shape.categories)
-        width = shape.texts + 2 * count + EMBEDDING * len(shape.categories)
+        width = count + len(shape.numbers) + EMBEDDING * len(shape.categories)
         self.head = nn.Sequential(
             nn.Dropout(DROPOUT),
             nn.Linear(width, WIDTH),
@@ -90,18 +92,21 @@ class Network(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return logits, or the standardised number, float32 (rows, outputs), of rows (rows,
         columns), which are float64: a time in nanoseconds needs it until it is standardised."""
-        numbers = rows[:, list(self.shape.numbers)]
+        numbers = self.numbers(rows)
         missing = numbers.isnan()
         scaled = torch.where(missing, 0.0, (numbers - self.mean) / self.scale).clamp(-FAR, FAR)
-        texts = rows[:, rows.shape[1] - self.shape.texts :].float()
         codes = [self._codes(rows[:, place]) for place, _ in self.shape.categories]
         embedded = [table(c) for table, c in zip(self.embeddings, codes, strict=True)]
-        # A text's vector has length 1: its numbers are small beside standardised ones.
-        spread = texts * math.sqrt(max(1, self.shape.texts))
+        marks = missing[:, : len(self.shape.numbers)]
         found: torch.Tensor = self.head(
-            torch.cat([spread, scaled.float(), missing.float(), *embedded], dim=1)
+            torch.cat([scaled.float(), marks.float(), *embedded], dim=1)
         )
         return found
+
+    def numbers(self, rows: torch.Tensor) -> torch.Tensor:
+        """The columns that are standardised: numbers, then texts, NaN where they are missing."""
+        start = rows.shape[1] - self.shape.texts
+        return torch.cat([rows[:, list(self.shape.numbers)], rows[:, start:]], dim=1)
 
     def _codes(self, column: torch.Tensor) -> torch.Tensor:
         """0 for a category never seen, 1 for a missing one, then the known ones."""
@@ -171,13 +176,13 @@ def fit(
 
 def _standardise(network: Network, rows: torch.Tensor, truth: torch.Tensor) -> None:
     """Take mean and spread from the rows that are learned from."""
-    numbers = rows[:, list(network.shape.numbers)]
+    numbers = network.numbers(rows)
     there = ~numbers.isnan()
     count = there.sum(0).clamp(min=1)
     mean = numbers.nan_to_num().sum(0) / count
     spread = (((numbers - mean).nan_to_num() ** 2).sum(0) / count).sqrt()
     network.mean.copy_(mean)
-    network.scale.copy_(torch.where(spread > 0, spread, 1.0))
+    network.scale.copy_(torch.where(spread > LEAST, spread, 1.0))
     if not network.shape.classifies:
         wide = truth.std(unbiased=False)
         wide = wide if wide > 0 else torch.ones_like(wide)

@@ -50,7 +50,7 @@ class TextPass(Pass):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """The row with its texts' vectors beside each other."""
-        found = np.zeros((len(self.names), self.size + 1), dtype=np.float32)
+        found = np.full((len(self.names), self.size + 1), np.nan, dtype=np.float32)
         found[:, -1] = 1
         for vector, place, _ in outputs:
             found[place, :-1], found[place, -1] = vector, 0

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+BITS = 256
+"""Categories are bits in eight words of 32."""
+
 
 def are_sound(fitted: Any) -> bool:
     """Whether every index that predicting with a HistGradientBoosting... follows is in bounds."""
@@ -33,6 +36,9 @@ def _columns(fitted: Any) -> list[bool]:
     known = fitted._bin_mapper.bin_thresholds_
     if width != len(found) or width != len(known):
         raise ValueError(f"the trees see {len(found)} columns, and there are {width}")
+    codes = [code for places in np.flatnonzero(found) for code in known[places]]
+    if not all(0 <= code < BITS for code in codes):
+        raise ValueError("a category's code has no bit")
     return [bool(one) for one in found]
 
 
@@ -51,5 +57,5 @@ def _is_sound(tree: Any, is_category: np.ndarray) -> bool:
     return bool(
         is_category[by_category["feature_idx"]].all()
         and (by_category["bitset_idx"] < len(sets)).all()
-        and sets.shape[1:] == (8,)
+        and sets.shape[1:] == (BITS // 32,)
     )
