@@ -1,13 +1,12 @@
 """tabular-classification: which class a row of a table belongs to."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from actors.stage import Columns, Device, Model, ModelFiles, Row, option
-from actors.table_stage import TableStage
+from actors.table_stage import TableStage, trained_config
 
 SCORES = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 
@@ -39,14 +38,16 @@ class TabularClassification(TableStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the trained model."""
-        return self.trained(files, device, self._answers)
-
-    def _answers(self, config: Mapping[str, Any]) -> Callable[[np.ndarray], Row]:
+        config = trained_config(files.folder)
         labels = list(config["classes"])
+        return self.trained(files, device, config, lambda scores: self._named(scores, labels))
 
-        def named(scores: np.ndarray) -> Row:
-            best = np.argsort(-scores, kind="stable")[: self.top_k]
-            found = [{"label": labels[n], "score": float(scores[n])} for n in best]
-            return {**found[0], "scores": found}
-
-        return named
+    def _named(self, scores: np.ndarray, labels: list[str]) -> list[Row]:
+        """Per row of scores (rows, classes): the best labels."""
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : self.top_k]
+        ranked = np.take_along_axis(scores, best, axis=1).tolist()
+        rows = [
+            [{"label": labels[n], "score": score} for n, score in zip(*row, strict=True)]
+            for row in zip(best.tolist(), ranked, strict=True)
+        ]
+        return [{**found[0], "scores": found} for found in rows]

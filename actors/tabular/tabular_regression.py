@@ -1,13 +1,12 @@
 """tabular-regression: a number for a row of a table."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from actors.stage import Columns, Device, Model, ModelFiles, Row
-from actors.table_stage import TableStage
+from actors.table_stage import TableStage, trained_config
 
 
 class TabularRegression(TableStage):
@@ -29,7 +28,9 @@ class TabularRegression(TableStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the trained model."""
-        return self.trained(files, device, self._answers)
+        return self.trained(files, device, trained_config(files.folder), predictions)
 
-    def _answers(self, config: Mapping[str, Any]) -> Callable[[np.ndarray], Row]:
-        return lambda number: {"prediction": float(number)}
+
+def predictions(found: np.ndarray) -> list[Row]:
+    """Per row: its number."""
+    return [{"prediction": number} for number in found.tolist()]
