@@ -219,7 +219,7 @@ def _models(
     others = {
         option: _resolve(
             getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
-            None,
+            places.get("revision"),
             f"{where}, option '{option}'",
             base,
             spec.task,
@@ -269,7 +269,7 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Pat
         if name in spec.input or name not in stage.optional_reads or name in flowing.made
     }
     for name, column in inputs.items():
-        _check_input(where, name, column, reads[name], flowing)
+        _check_input(where, name, column, reads[name], stage.rounds, flowing)
     config = _config(step.model, where, cache) if step.model else None
     problem = stage.wired(inputs, config)
     if problem:
@@ -291,9 +291,9 @@ def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, ta
 
 
 def _check_input(
-    where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
+    where: str, name: str, column: str, wanted: pa.DataType, rounds: bool, flowing: _Columns
 ) -> None:
-    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted, rounds)]
     meant = near[-1] if near else "COLUMN"
     if column not in flowing.made:
         raise UsageError(
@@ -303,7 +303,7 @@ def _check_input(
             f"  if one of them is meant, add to the stage:  input: {{{name}: {meant}}}"
         )
     found = flowing.made[column][0]
-    if not fits(found, wanted):
+    if not fits(found, wanted, rounds):
         raise UsageError(
             f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
             f"  columns here: {flowing.list()}\n"
