@@ -185,5 +185,7 @@ def test_the_embedded_model_tells_four_topics_apart(cache: Path) -> None:
     files = ModelFiles(prepare("all-minilm-l6-v2", cache))
     rows = [{"text": line} for lines in TOPICS.values() for line in lines]
     answers = classify(files, rows, labels=tuple(TOPICS))
-    right = [a["label"] == topic for a, topic in zip(answers, np.repeat(list(TOPICS), 5))]
+    right = [
+        a["label"] == topic for a, topic in zip(answers, np.repeat(list(TOPICS), 5), strict=True)
+    ]
     assert sum(right) >= 18
