@@ -3,6 +3,7 @@
 Nothing here keeps state between calls, so `encode` may run in several threads at once.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,11 @@ class Encoder:
         self.pad = self.tokenizer.pad_token_id
         if self.pad is None:
             self.pad = getattr(model.config, "pad_token_id", None)
-        self.typed = "token_type_ids" in self.tokenizer.model_input_names
+        # A DistilBERT saved with BERT's tokenizer is given types that it cannot read.
+        reads = inspect.signature(model.forward).parameters
+        self.typed = "token_type_ids" in reads and "token_type_ids" in (
+            self.tokenizer.model_input_names
+        )
 
     def _backend(self, overlap: int) -> Any:
         """Return the tokenizer proper, set up once: changing it later is not safe in threads."""

@@ -111,6 +111,14 @@ def test_in_one_window_a_score_is_a_product_of_two_softmaxes(build: Any, tiny: B
         assert abs(answer["no_answer_score"] - product[0]) < 1e-5
 
 
+def test_a_model_with_another_family_s_tokenizer_is_not_given_what_it_cannot_read(
+    tiny: Build,
+) -> None:
+    both = [tiny(pairs.distilbert_answerer, **kind) for kind in ({}, {"kind": hf.BertTokenizer})]
+    own, other = (ask(files, LONG) for files in both)
+    assert_close(other, own, 1e-6)
+
+
 def test_an_answer_is_what_stands_in_the_context_as_given(tiny: Build) -> None:
     contexts = [LONG, "\0 Ada 😀👩‍👩‍👧 in  London .", "שלום עולם", "\u202eabc \ufeff d"]
     for context, answer in zip(contexts, ask(tiny(BUILDS[1]), *contexts, top_k=9), strict=True):

@@ -81,8 +81,8 @@ def roberta_answerer(folder: Path) -> Path:
     return save(folder, hf.RobertaForQuestionAnswering(config), tokenizer)
 
 
-def distilbert_answerer(folder: Path) -> Path:
-    tokenizer = hf.DistilBertTokenizer(vocab=dict(text.wordpieces()), model_max_length=64)
+def distilbert_answerer(folder: Path, kind: Any = hf.DistilBertTokenizer) -> Path:
+    tokenizer = kind(vocab=dict(text.wordpieces()), model_max_length=64)
     size = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64}
     config = hf.DistilBertConfig(vocab_size=len(tokenizer), **size)
     return save(folder, hf.DistilBertForQuestionAnswering(config), tokenizer)

@@ -56,9 +56,10 @@ MODELS = (
         converter="copied",
         licence="Apache-2.0",
         about="all-MiniLM-L6-v2: sentence embeddings, 384 numbers, by sentence-transformers",
-        quality="cosine of a paraphrase 0.76, of unrelated sentences 0.00; Pearson 0.66 with people's "
-        "judgement of 1,225 pairs of news documents; of 300 documents the right one first for 60 % "
-        "of first sentences; zero-shot 20 of 20 sentences on 4 topics, 73 % of 200 film reviews",
+        quality="cosine of a paraphrase 0.76, of unrelated sentences 0.00; Pearson 0.66 with "
+        "people's judgement of 1,225 pairs of news documents; of 300 documents the right one first "
+        "for 60 % of first sentences; zero-shot 20 of 20 sentences on 4 topics, 73 % of 200 film "
+        "reviews",
         weights={
             "model.safetensors": (
                 "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
