@@ -1,6 +1,7 @@
 """Text as a stage receives it: what is refused, and how broken lines are joined again."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,16 @@ def full_text_of(row: Row, name: str = "text") -> str:
     if not text.strip():
         raise RowRejected("empty_text", f"'{name}' is empty or only white space")
     return text
+
+
+def texts_of(row: Row, name: str) -> list[str]:
+    """Return the row's list of texts; raise RowRejected as `text_of` does, for it or one in it."""
+    texts: Any = row[name]
+    if texts is None:
+        raise RowRejected("null_input", f"column '{name}' is null, expected a list of texts")
+    if not isinstance(texts, Sequence) or isinstance(texts, (str, bytes)):
+        raise RowRejected("wrong_type", f"'{name}' is {type(texts).__name__}, expected a list")
+    return [text_of({f"{name}[{n}]": text}, f"{name}[{n}]") for n, text in enumerate(texts)]
 
 
 def _is_surrogate(character: str) -> bool:

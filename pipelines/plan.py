@@ -98,7 +98,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     above = ""
     for number, spec in enumerate(pipeline.stages, 1):
         step = _step(pipeline, spec, number, f"{file}, stage {number} ({spec.task})", base, cache)
-        step = _wire(step, spec, f"{file}, {step.label}", flowing)
+        step = _wire(step, spec, f"{file}, {step.label}", flowing, cache)
         above = _hash(above, describe(step))
         drafts.append(replace(step, fingerprint=above))
     keep = _keep(pipeline, file, flowing, drafts)
@@ -188,7 +188,9 @@ def _step(
 
 def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     known = list(catalog.stage_class(spec.task).model_fields)
-    name = str(error["loc"][0]) if error["loc"] else ""
+    if not error["loc"]:  # options that contradict each other
+        return f"{where}, options: {error['msg'].removeprefix('Value error, ')}."
+    name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return (
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
@@ -217,7 +219,7 @@ def _models(
     others = {
         option: _resolve(
             getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
-            None,
+            places.get("revision"),
             f"{where}, option '{option}'",
             base,
             spec.task,
@@ -256,7 +258,7 @@ def _resolve(
         raise UsageError(f"{where}: {error}") from None
 
 
-def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
+def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Path) -> Step:
     """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
     stage, reads = step.stage, step.reads
     _known(spec.input, reads, "input", where, spec.task)
@@ -267,7 +269,11 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
         if name in spec.input or name not in stage.optional_reads or name in flowing.made
     }
     for name, column in inputs.items():
-        _check_input(where, name, column, reads[name], flowing)
+        _check_input(where, name, column, reads[name], stage.rounds, flowing)
+    config = _config(step.model, where, cache) if step.model else None
+    problem = stage.wired(inputs, config)
+    if problem:
+        raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
     for name, column in outputs.items():
         _check_output(where, name, column, outputs, flowing)
@@ -285,9 +291,9 @@ def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, ta
 
 
 def _check_input(
-    where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
+    where: str, name: str, column: str, wanted: pa.DataType, rounds: bool, flowing: _Columns
 ) -> None:
-    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted, rounds)]
     meant = near[-1] if near else "COLUMN"
     if column not in flowing.made:
         raise UsageError(
@@ -297,7 +303,7 @@ def _check_input(
             f"  if one of them is meant, add to the stage:  input: {{{name}: {meant}}}"
         )
     found = flowing.made[column][0]
-    if not fits(found, wanted):
+    if not fits(found, wanted, rounds):
         raise UsageError(
             f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
             f"  columns here: {flowing.list()}\n"

@@ -8,7 +8,7 @@ from actors.errors import UsageError, nearest
 
 # Formats that run code when they are opened, and what to look for instead.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
-WEIGHTS = ".safetensors"
+WEIGHTS = (".safetensors", ".skops")
 SPACY = ("config.cfg", "meta.json")
 # What tells of a model: transformers' own, and GLiNER's.
 CONFIGS = ("config.json", "gliner_config.json")
@@ -51,8 +51,8 @@ def content_hash(folder: Path) -> str:
 
 
 def has_weights(folder: Path) -> bool:
-    """Say whether a folder holds weights in safetensors."""
-    return any(path.suffix == WEIGHTS for path in _files(folder))
+    """Say whether a folder holds weights in a format that runs no code."""
+    return any(path.suffix in WEIGHTS for path in _files(folder))
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -106,8 +106,8 @@ def _not_a_model(name: str, folder: Path) -> str:
         )
     return (
         f"model '{name}': {folder} holds no model.\n"
-        f"  expected: config.json and *.safetensors (transformers), "
-        f"or config.cfg and meta.json (spaCy)\n"
+        f"  expected: config.json and *.safetensors (transformers), config.cfg and meta.json "
+        f"(spaCy), or config.json and model.skops (gristmill train)\n"
         f"  files there: {_some(held)}"
     )
 

@@ -32,7 +32,7 @@ LEFT_OUT = [
 ]
 
 # The large files, which a task that reads the tokenizer alone does not need.
-WITHOUT_WEIGHTS = [*LEFT_OUT, f"*{WEIGHTS}"]
+WITHOUT_WEIGHTS = [*LEFT_OUT, *(f"*{suffix}" for suffix in WEIGHTS)]
 
 Unreachable = (httpx2.HTTPError, OSError)
 """What is raised when the hub does not answer, refuses, or is switched off."""
