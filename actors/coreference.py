@@ -5,25 +5,22 @@ and its parameters are named as in F-coref's checkpoints (Otmazgin et al., 2022)
 scored by its first and its last token, and looks for one antecedent among those before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 from transformers.activations import ACT2FN
 
+from actors.checkpoint import below, fill, read_weights
 from actors.encoder import DTYPES, PADDING_IS_EXACT
-from actors.errors import StageFailed
 from actors.stage import Device
 
 # The score of a span that is none: far below any that a model gives.
 NEVER = -10_000.0
-# Parameters of an encoder that say nothing of single tokens, so checkpoints may lack them.
-NEEDLESS = ("pooler.", "position_ids")
 
 
 class Features(nn.Module):
@@ -118,7 +115,9 @@ class Resolver:
         self.padding_is_exact = config.model_type in PADDING_IS_EXACT
         self.encoder = AutoModel.from_config(config)
         self.head = Head(config)
-        _fill(self.encoder, self.head, folder)
+        weights = read_weights(folder)
+        fill(self.encoder, below(weights, f"{self.encoder.base_model_prefix}."), folder)
+        fill(self.head, weights, folder)
         for part in (self.encoder, self.head):
             part.eval().to(device.name, DTYPES[device.precision])
 
@@ -167,28 +166,3 @@ def _clusters(
             cluster_of[mention] = cluster
     unlike = {id(cluster): cluster for cluster in cluster_of.values()}
     return [[(starts[n], ends[n]) for n in cluster] for cluster in unlike.values()]
-
-
-def _fill(encoder: Any, head: Head, folder: Path) -> None:
-    """Load both parts' weights; raise StageFailed where some are missing or of another size."""
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise StageFailed(f"{folder} has no model.safetensors")
-    weights = load_file(path)
-    prefix = f"{encoder.base_model_prefix}."
-    inner = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
-    own = {n: w for n, w in weights.items() if not n.startswith(prefix)}
-    missing = _load(encoder, inner, folder) + _load(head, own, folder)
-    if missing:
-        raise StageFailed(
-            f"{folder} has no weights for {', '.join(missing[:3])}: the checkpoint is not one of"
-            f" F-coref's kind"
-        )
-
-
-def _load(part: Any, weights: Mapping[str, Tensor], folder: Path) -> list[str]:
-    try:
-        missing = part.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:
-        raise StageFailed(f"{folder}: weights do not fit its config.json: {error}") from error
-    return [name for name in missing if not any(word in name for word in NEEDLESS)]

@@ -10,6 +10,8 @@ from actors.errors import UsageError, nearest
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 WEIGHTS = (".safetensors", ".skops")
 SPACY = ("config.cfg", "meta.json")
+# What tells of a model: transformers' own, and GLiNER's.
+CONFIGS = ("config.json", "gliner_config.json")
 # What the tokenizers of transformers are saved as: all in one file, or a vocabulary of their own.
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
@@ -60,7 +62,8 @@ def has_tokenizer(folder: Path) -> bool:
 
 def _is_model(folder: Path) -> bool:
     spacy = all((folder / name).is_file() for name in SPACY)
-    return spacy or ((folder / "config.json").is_file() and has_weights(folder))
+    told = any((folder / name).is_file() for name in CONFIGS)
+    return spacy or (told and has_weights(folder))
 
 
 def _files(folder: Path) -> Iterator[Path]:

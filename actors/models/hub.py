@@ -8,7 +8,6 @@ import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub import try_to_load_from_cache as cached_file
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -17,7 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from actors.errors import StageFailed, UsageError
-from actors.models.folder import PICKLES, WEIGHTS, has_tokenizer, has_weights
+from actors.models.folder import CONFIGS, PICKLES, WEIGHTS, has_tokenizer, has_weights
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -87,21 +86,20 @@ def folder(name: str, commit: str, weights: bool = True) -> Path:
 
 
 def config_file(name: str, commit: str, instead: str | None) -> Path | None:
-    """Return the model's config.json, or None when it has none. Raises UsageError when it is not
-    cached and the hub cannot be reached."""
-    cached = cached_file(name, "config.json", revision=commit)
-    if isinstance(cached, str):
-        return Path(cached)
+    """Return the file that tells of the model (CONFIGS), or None when it has none. Raises
+    UsageError when it is not cached and the hub cannot be reached."""
+    for file in CONFIGS:
+        cached = cached_file(name, file, revision=commit)
+        if isinstance(cached, str):
+            return Path(cached)
     try:
         # Asked first because it fails at once; the download tries again for 23 s.
-        HfApi().model_info(name, revision=commit, timeout=PATIENCE)
-        return Path(hf_hub_download(name, "config.json", revision=commit))
+        info = HfApi().model_info(name, revision=commit, timeout=PATIENCE)
+        held = {file.rfilename for file in info.siblings or []}
+        told = next((file for file in CONFIGS if file in held), None)
+        return Path(hf_hub_download(name, told, revision=commit)) if told else None
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UsageError(_unknown(name, commit, error)) from None
-    except EntryNotFoundError as error:
-        if isinstance(error, LocalEntryNotFoundError):
-            raise UsageError(_unreachable(name, error, instead)) from None
-        return None
     except Unreachable as error:
         raise UsageError(_unreachable(name, error, instead)) from None
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from actors.errors import StageFailed, UsageError
 from actors.models.embedded import PREFIX, embedded, prepare, prepared
-from actors.models.folder import content_hash, locate
+from actors.models.folder import CONFIGS, content_hash, locate
 
 LOCAL = ("./", "../", "/", "~")
 
@@ -76,7 +76,7 @@ def fetch(ref: ModelRef, cache: Path) -> Path:
 
 
 def config_of(ref: ModelRef, cache: Path, instead: str | None = None) -> Mapping[str, Any] | None:
-    """Return the model's config.json (a spaCy pipeline's meta.json) without its weights.
+    """Return the model's config.json (spaCy's meta.json, GLiNER's own) without its weights.
 
     None when there is neither, or when an embedded model is not prepared yet. Raises UsageError
     when the hub cannot be reached.
@@ -101,8 +101,8 @@ def _config_path(ref: ModelRef, cache: Path, instead: str | None) -> Path | None
         folder = prepared(embedded(ref.name.removeprefix(PREFIX)), cache)
     if folder is None:
         return None
-    spacy = folder / "meta.json"
-    return spacy if spacy.is_file() else folder / "config.json"
+    names = ("meta.json", *CONFIGS)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _check_pinned(name: str, asked: str | None, found: str) -> None:

@@ -1,5 +1,6 @@
 """Tiny models that take texts apart: taggers, spaCy pipelines without weights."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from tests.tiny.case import Case, Row
 from tests.tiny.text import (
     LINES,
+    SIZE,
     bert_config,
     bert_tokenizer,
     byte_tokenizer,
@@ -96,6 +98,47 @@ def resolver(folder: Path) -> Path:
     save_file({**inner, **head.state_dict()}, folder / "model.safetensors")
     return folder
 
+
+def gliner(folder: Path, **settings: Any) -> Path:
+    """A GLiNER model: DeBERTa that reads labels beside the text, an LSTM, spans against labels."""
+    from actors.gliner import Head
+
+    tokenizer = bert_tokenizer()
+    tokenizer.model_max_length = 128
+    tokenizer.add_tokens(["<<ENT>>", "<<SEP>>"], special_tokens=True)
+    tokenizer.save_pretrained(folder)
+    inner = hf.DebertaV2Config(vocab_size=len(tokenizer), **DEBERTA)
+    config = {
+        **{"span_mode": "markerV0", "max_width": 4, "max_len": 80, "hidden_size": 24},
+        **{"class_token_index": len(tokenizer) - 2, "vocab_size": len(tokenizer)},
+        **{"encoder_config": inner.to_dict(), "model_name": "none"},
+        **settings,
+    }
+    (folder / "gliner_config.json").write_text(json.dumps(config))
+    encoder, head = scatter(hf.DebertaV2Model(inner)), scatter(Head(config), 1.6)
+    head.labels[3].weight.data *= 2
+    save_file(gliner_names(encoder, head), folder / "model.safetensors")
+    return folder
+
+
+def gliner_names(encoder: Any, head: Any) -> dict[str, Any]:
+    """The weights under the names that GLiNER's checkpoints give them."""
+    places = {
+        **{"projection": "token_rep_layer.projection", "lstm": "rnn.lstm"},
+        **{"spans": "span_rep_layer.span_rep_layer", "labels": "prompt_rep_layer"},
+    }
+    weights = encoder.state_dict()
+    inner = {f"token_rep_layer.bert_layer.model.{n}": w for n, w in weights.items()}
+    parts = {n.partition(".")[::2]: w for n, w in head.state_dict().items()}
+    return inner | {f"{places[part]}.{rest}": w for (part, rest), w in parts.items()}
+
+
+DEBERTA = {
+    **{**SIZE, "intermediate_size": 64, "max_position_embeddings": 64},
+    **{"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16},
+    **{"norm_rel_ebd": "layer_norm", "share_att_key": True, "type_vocab_size": 0},
+    **{"position_biased_input": False, "pad_token_id": 0},
+}
 
 CASES = {
     "coreference-resolution": Case(
