@@ -132,7 +132,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _put(aside: Path, output: Path) -> None:
-    """Sync what was written, and rename it into place; an old model goes last."""
+    """Sync what was written, and rename it into place. An old model goes last; a kill between the
+    two renames leaves it beside the output, under a hidden name."""
     for path in [*aside.iterdir(), aside]:
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
@@ -140,7 +141,11 @@ def _put(aside: Path, output: Path) -> None:
     old = aside.with_name(aside.name + ".old")
     if output.exists():
         output.rename(old)
-    aside.rename(output)
+    try:
+        aside.rename(output)
+    finally:
+        if old.exists() and not output.exists():
+            old.rename(output)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ from actors.errors import RowRejected
 from actors.stage import ModelFiles
 from actors.worker import Worker
 from jobs.cli import VERBS
+from jobs.train import load as load_training
 from pipelines.file import load, parse
 from tests.close import assert_close
 from tests.tiny import text
@@ -71,9 +72,16 @@ def test_the_readme_names_only_commands_that_are_there() -> None:
 
 
 def test_the_readme_s_pipeline_is_one() -> None:
-    (block,) = blocks("README.md", "yaml")
+    block, _ = blocks("README.md", "yaml")
     pipeline = parse(yaml.safe_load(block), "README.md")
     assert [stage.task for stage in pipeline.stages] == ["ocr", "ner", "summarization"]
+
+
+def test_the_readme_s_training_is_one(tmp_path: Path) -> None:
+    _, block = blocks("README.md", "yaml")
+    (tmp_path / "churn.yaml").write_text(block)
+    training = load_training(tmp_path / "churn.yaml")
+    assert (training.target, training.model) == ("churned", "gradient-boosting")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.errors import UsageError
 from actors.stage import Device
@@ -126,13 +127,13 @@ def _usable(
     table: pa.Table, target: str, kinds: Mapping[str, Kind]
 ) -> tuple[list[int], dict[str, int]]:
     """The places of rows with a target and without infinities, and how many others there are."""
-    there = np.array(known(table, target).to_pylist(), dtype=bool)
+    there = known(table, target).to_numpy()
     numbers = [name for name, kind in kinds.items() if kind == "number"]
     finite = np.ones(len(there), dtype=bool)
     for name in numbers:
         values = plain(table[name])
         if pa.types.is_floating(values.type):
-            finite &= ~np.isinf(np.array(values.to_pylist(), dtype=np.float64))
+            finite &= ~pc.fill_null(pc.is_inf(values), False).to_numpy()
     counts = {"no target": int((~there).sum()), "not finite": int((there & ~finite).sum())}
     places = [int(place) for place in np.flatnonzero(there & finite)]
     if len(places) < FEWEST_ROWS:
