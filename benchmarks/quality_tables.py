@@ -6,9 +6,7 @@ others, beside the commonest class or the mean.
     OMP_NUM_THREADS=1 python -m benchmarks.quality_tables
 """
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -38,9 +36,7 @@ def table_of(load: Callable[..., Any]) -> pa.Table:
 def measure(name: str, model: ModelName, seed: int = 0) -> tuple[float, float, int]:
     """The shown metric of the model and of the baseline on the test rows, and their number."""
     load, goal = TABLES[name]
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(goal, "target", model, seed=seed)
-        report = train(table_of(load), settings, Path(folder))
+    report = train(table_of(load), Settings(goal, "target", model, seed=seed)).report
     shown = SHOWN[goal]
     return report.metrics[shown], report.baseline[shown], report.rows["test"]
 

@@ -129,7 +129,7 @@ def three(folder: Path, **settings: Any) -> None:
     """A model of three whole numbers as classes, with a category of whole numbers."""
     rows = [{**row, "zip": n % 5, "rate": n % 3} for n, row in enumerate(tables.people(90))]
     wanted = {"features": {"zip": "category", "age": None}, **settings}
-    train(pa.Table.from_pylist(rows), Settings("classification", "rate", **wanted), folder)
+    train(pa.Table.from_pylist(rows), Settings("classification", "rate", **wanted)).save(folder)
 
 
 def test_categories_and_classes_may_be_whole_numbers(tmp_path: Path) -> None:
