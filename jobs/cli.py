@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(
-            "interrupted: what is committed stays; run again to go on from there", file=sys.stderr
-        )
+        stays = "what is committed stays; run again to go on from there"
+        said = "no model was written" if args.verb == "train" else stays
+        print(f"interrupted: {said}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is no error of ours.

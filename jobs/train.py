@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.architecture import is_text_encoder, why_not
 from actors.errors import SinkFailed, UsageError, nearest
 from actors.models.embedded import PREFIX
 from actors.models.folder import content_hash
-from actors.models.reference import fetch, resolve
+from actors.models.reference import config_of, fetch, resolve
 from actors.tables.stored import FAMILY
 from actors.tables.training import EncoderChoice, Report, Settings
 from actors.tables.training import train as fit
@@ -86,16 +87,17 @@ def train_table(training: TableTraining, place: Place) -> dict[str, Any]:
         threads=training.threads or len(os.sched_getaffinity(0)),
         encoder=_encoder(training, place),
     )
+    trained = fit(read.table, settings)
     aside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
         aside.mkdir(parents=True)
-        report = fit(read.table, settings, aside)
+        trained.save(aside)
         _put(aside, output)
     except OSError as error:
         raise SinkFailed(f"the model cannot be written to {output}: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return _said(training, report, read, output)
+    return _said(training, trained.report, read, output)
 
 
 def _encoder(training: TableTraining, place: Place) -> EncoderChoice | None:
@@ -104,7 +106,11 @@ def _encoder(training: TableTraining, place: Place) -> EncoderChoice | None:
         return None
     ref = resolve(training.encoder or ENCODER, None, place.base)
     name = str(ref.folder) if ref.folder else ref.name
-    return EncoderChoice(name, ref.revision, fetch(ref, place.cache))
+    folder = fetch(ref, place.cache)
+    config = config_of(ref, place.cache) or {}
+    if not is_text_encoder(config):
+        raise UsageError(why_not("encoder:", "a text encoder (such as BertModel)", config))
+    return EncoderChoice(name, ref.revision, folder)
 
 
 def _check_output(output: Path, fresh: bool) -> None:
@@ -132,7 +138,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _put(aside: Path, output: Path) -> None:
-    """Sync what was written, and rename it into place; an old model goes last."""
+    """Sync what was written, and rename it into place. An old model goes last; a kill between the
+    two renames leaves it beside the output, under a hidden name."""
     for path in [*aside.iterdir(), aside]:
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
@@ -140,7 +147,11 @@ def _put(aside: Path, output: Path) -> None:
     old = aside.with_name(aside.name + ".old")
     if output.exists():
         output.rename(old)
-    aside.rename(output)
+    try:
+        aside.rename(output)
+    finally:
+        if old.exists() and not output.exists():
+            old.rename(output)
     shutil.rmtree(old, ignore_errors=True)
 
 

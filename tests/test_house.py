@@ -10,6 +10,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from jobs.cli import VERBS
+from jobs.train import load as load_training
 from pipelines.file import load, parse
 
 ROOT = Path(__file__).parent.parent
@@ -64,9 +65,16 @@ def test_the_readme_names_only_commands_that_are_there() -> None:
 
 
 def test_the_readme_s_pipeline_is_one() -> None:
-    (block,) = blocks("README.md", "yaml")
+    block, _ = blocks("README.md", "yaml")
     pipeline = parse(yaml.safe_load(block), "README.md")
     assert [stage.task for stage in pipeline.stages] == ["ocr", "ner", "summarization"]
+
+
+def test_the_readme_s_training_is_one(tmp_path: Path) -> None:
+    _, block = blocks("README.md", "yaml")
+    (tmp_path / "churn.yaml").write_text(block)
+    training = load_training(tmp_path / "churn.yaml")
+    assert (training.target, training.model) == ("churned", "gradient-boosting")
 
 
 @pytest.mark.parametrize(

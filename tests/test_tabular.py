@@ -27,6 +27,7 @@ from actors.tables.trees import are_sound
 from actors.tabular.tabular_classification import TabularClassification
 from actors.tabular.tabular_regression import TabularRegression
 from actors.worker import Worker
+from benchmarks.quality_tables import measure
 from tests.close import assert_close
 from tests.tiny import tables
 
@@ -129,7 +130,7 @@ def three(folder: Path, **settings: Any) -> None:
     """A model of three whole numbers as classes, with a category of whole numbers."""
     rows = [{**row, "zip": n % 5, "rate": n % 3} for n, row in enumerate(tables.people(90))]
     wanted = {"features": {"zip": "category", "age": None}, **settings}
-    train(pa.Table.from_pylist(rows), Settings("classification", "rate", **wanted), folder)
+    train(pa.Table.from_pylist(rows), Settings("classification", "rate", **wanted)).save(folder)
 
 
 def test_categories_and_classes_may_be_whole_numbers(tmp_path: Path) -> None:
@@ -187,3 +188,8 @@ def test_trees_that_lead_out_of_their_arrays_are_refused(
     skops.io.dump(model, tmp_path / "model.skops")
     with pytest.raises(StageFailed, match="is damaged"):
         Worker(TabularClassification(), ModelFiles(tmp_path))
+
+
+def test_a_shipped_table_is_learned_far_better_than_its_baseline() -> None:
+    (accuracy,), baseline = measure("iris", "linear", splits=1)
+    assert accuracy > 0.9 > 0.4 > baseline

@@ -49,11 +49,13 @@ def inputs(rows: list[Row]) -> list[Row]:
     return [{name: row[name] for name in FEATURES} for row in rows]
 
 
-def learn(folder: Path, encoder: Path, goal: Any = "classification", **change: Any) -> Report:
+def learn(folder: Path, encoder: Path, goal: Any = "classification") -> Report:
     target = "verdict" if goal == "classification" else "stars"
     choice = EncoderChoice(str(encoder), content_hash(encoder), encoder)
-    settings = Settings(goal, target, "text-and-table", FEATURES, encoder=choice, **change)
-    return train(pa.Table.from_pylist(reviews()), settings, folder)
+    settings = Settings(goal, target, "text-and-table", FEATURES, encoder=choice)
+    found = train(pa.Table.from_pylist(reviews()), settings)
+    found.save(folder)
+    return found.report
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,9 @@ FILE = {
 def trained(tmp_path: Path) -> Trained:
     """Train as FILE with changes says, on ROWS with more columns; returns the report."""
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "train.parquet")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"architectures": ["Other"]}')
+    (tmp_path / "other" / "model.safetensors").touch()
 
     def trained(rows: dict[str, list[Any]] | None = None, **change: Any) -> dict[str, Any]:
         if rows:
@@ -149,6 +152,10 @@ REFUSED = {
     "misfit": ({"features": {"city": "number"}}, "its type is string, which is no number"),
     "split": ({"split": {"test": 0.01}}, "both sides need 2 at least (one per class)"),
     "encoder": ({"encoder": "./x"}, "only the model text-and-table reads texts"),
+    "no encoder": (
+        {"encoder": "./other", "model": "text-and-table"},
+        "encoder: needs a text encoder (such as BertModel), but the model's config.json names",
+    ),
     "missing": ({"output": None}, "'output' is missing"),
 }
 

@@ -45,7 +45,7 @@ class Feature:
     @property
     def counts(self) -> bool:
         """Whether it is a category of whole numbers."""
-        return self.kind == "category" and all(isinstance(value, int) for value in self.values)
+        return bool(self.values) and all(isinstance(value, int) for value in self.values)
 
     @property
     def arrow(self) -> pa.DataType:

@@ -1,7 +1,7 @@
 """Fits a model to a table, measures it on rows that it never saw, and writes its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.errors import UsageError
 from actors.stage import Device
@@ -62,30 +63,51 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a training. `dropped` counts rows by reason, `left_out` says why of columns;
-    `metrics` and `baseline` are of the test rows, whose places in the table are `test_places`."""
+    """What came of a training. `dropped` counts rows by reason, `left_out` says why of columns,
+    `truncated` counts rows with a text that the encoder saw only the beginning of; `metrics` and
+    `baseline` are of the test rows, which the model never saw."""
 
     rows: dict[str, int]
     dropped: dict[str, int]
-    features: dict[str, str]
+    features: dict[str, Kind]
     left_out: dict[str, str]
     metrics: Metrics
     baseline: Metrics
     seconds: float
-    truncated: int = 0
-    test_places: Sequence[int] = field(default=(), repr=False)
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model with all that its folder says of it."""
+
+    predictor: Predictor
+    report: Report
+    config: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the model into a folder that is there and empty; config.json goes last."""
+        weights = self.predictor.save(folder)
+        stored.write_config(folder, self.config | weights)
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
-    """One share of the rows: their matrix and targets."""
+class _Rows:
+    """Coded rows: float64 (rows, coded features and then `texts` columns), and their targets."""
 
     matrix: np.ndarray
     target: Target
+    texts: int
+    truncated: int
+
+    def at(self, places: np.ndarray) -> "_Rows":
+        """Some of them."""
+        target = Target(self.target.values[places], self.target.classes)
+        return _Rows(self.matrix[places], target, self.texts, self.truncated)
 
 
-def train(table: pa.Table, settings: Settings, folder: Path) -> Report:
-    """Train on a table and write the model into `folder`, which is there and empty.
+def train(table: pa.Table, settings: Settings) -> Trained:
+    """Fit a model to a share of a table's rows, and measure it on the others.
 
     Raises UsageError for a table that cannot be learned from.
     """
@@ -94,45 +116,45 @@ def train(table: pa.Table, settings: Settings, folder: Path) -> Report:
     places, dropped = _usable(table, settings.target, choice.kinds)
     table = table.take(pa.array(places))
     target = target_of(table, settings.target, settings.goal)
-    train_rows, test_rows = _split(target, settings)
-    features = learned(table.take(train_rows), choice.kinds)
+    learning, testing = _split(target, settings)
+    features = learned(table.take(learning), choice.kinds)
     codes = Codes(features)
-    matrix = codes.matrix(lambda name: plain(table[name]).to_pylist(), len(places))
-    texts, cut = _texts(table, features, settings)
-    matrix = np.concatenate([matrix, texts], axis=1) if texts.shape[1] else matrix
-    parts = [
-        _Split(matrix[rows], Target(target.values[rows], target.classes))
-        for rows in (train_rows, test_rows)
-    ]
-    predictor = _fit(settings, codes, parts[0], texts.shape[1])
-    measured, baseline = _measure(predictor, *parts)
+    rows = _coded(table, target, codes, features, settings)
+    predictor = _fit(settings, codes, rows.at(learning))
+    measured, baseline = _measure(predictor, rows.at(learning), rows.at(testing))
     report = Report(
-        rows={"train": len(train_rows), "test": len(test_rows)},
+        rows={"train": len(learning), "test": len(testing)},
         dropped=dropped,
-        features=dict(choice.kinds),
+        features=choice.kinds,
         left_out=choice.left_out,
         metrics=measured,
         baseline=baseline,
         seconds=perf_counter() - start,
-        truncated=cut,
-        test_places=[places[row] for row in test_rows],
+        truncated=rows.truncated,
     )
-    config = _config(settings, features, target, report)
-    stored.write_config(folder, config | predictor.save(folder))
-    return report
+    return Trained(predictor, report, _config(settings, features, target, report))
+
+
+def _coded(
+    table: pa.Table, target: Target, codes: Codes, features: Sequence[Feature], settings: Settings
+) -> _Rows:
+    matrix = codes.matrix(lambda name: plain(table[name]).to_pylist(), table.num_rows)
+    texts, cut = _texts(table, features, settings)
+    matrix = np.concatenate([matrix, texts], axis=1) if texts.shape[1] else matrix
+    return _Rows(matrix, target, texts.shape[1], cut)
 
 
 def _usable(
     table: pa.Table, target: str, kinds: Mapping[str, Kind]
 ) -> tuple[list[int], dict[str, int]]:
     """The places of rows with a target and without infinities, and how many others there are."""
-    there = np.array(known(table, target).to_pylist(), dtype=bool)
+    there = known(table, target).to_numpy()
     numbers = [name for name, kind in kinds.items() if kind == "number"]
     finite = np.ones(len(there), dtype=bool)
     for name in numbers:
         values = plain(table[name])
         if pa.types.is_floating(values.type):
-            finite &= ~np.isinf(np.array(values.to_pylist(), dtype=np.float64))
+            finite &= ~pc.fill_null(pc.is_inf(values), False).to_numpy()
     counts = {"no target": int((~there).sum()), "not finite": int((there & ~finite).sum())}
     places = [int(place) for place in np.flatnonzero(there & finite)]
     if len(places) < FEWEST_ROWS:
@@ -178,16 +200,16 @@ def _texts(
     return vectors_of(step, pa.table({n: plain(table[n]) for n in names}).to_pylist())
 
 
-def _fit(settings: Settings, codes: Codes, part: _Split, texts: int) -> Predictor:
+def _fit(settings: Settings, codes: Codes, rows: _Rows) -> Predictor:
     seed, threads = settings.seed, settings.threads
     if settings.model != "text-and-table":
-        return estimators.fit(settings.model, codes, part.matrix, part.target, seed, threads)
+        return estimators.fit(settings.model, codes, rows.matrix, rows.target, seed, threads)
     from actors.tables import mixed
 
-    return mixed.fit(codes, part.matrix, texts, part.target, seed, threads)
+    return mixed.fit(codes, rows.matrix, rows.texts, rows.target, seed, threads)
 
 
-def _measure(predictor: Predictor, train: _Split, test: _Split) -> tuple[Metrics, Metrics]:
+def _measure(predictor: Predictor, train: _Rows, test: _Rows) -> tuple[Metrics, Metrics]:
     """The metrics of the model, and of knowing nothing of a row, on the test rows."""
     found, truth, seen = predictor.predict(test.matrix), test.target.values, train.target.values
     if test.target.classes is None:

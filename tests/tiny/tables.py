@@ -40,7 +40,9 @@ def trained(folder: Path, goal: str = "classification", rows: int = 60, **settin
     """Train on `people` into the folder."""
     target = "churn" if goal == "classification" else "spent"
     asked: Any = {"features": dict.fromkeys(FEATURES), "target": target, **settings}
-    return train(pa.Table.from_pylist(people(rows)), Settings(goal, **asked), folder)
+    found = train(pa.Table.from_pylist(people(rows)), Settings(goal, **asked))
+    found.save(folder)
+    return found.report
 
 
 def classifier(folder: Path) -> None:
