@@ -38,12 +38,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One window of a text: token ids (int64), whether it is the cut start of a longer text, and
-    what the task wants to find again beside the answer."""
+    """One window of a text: token ids (int64), whether it is the cut start of a longer text, what
+    the task wants to find again beside the answer, and, for two texts in one window, the number of
+    the text that each token belongs to (int64), as the tokenizer counts."""
 
     ids: np.ndarray
     cut: bool = False
     note: Any = None
+    types: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -120,6 +122,7 @@ class Encoder:
         self.pad = self.tokenizer.pad_token_id
         if self.pad is None:
             self.pad = getattr(model.config, "pad_token_id", None)
+        self.typed = "token_type_ids" in self.tokenizer.model_input_names
 
     def _backend(self, overlap: int) -> Any:
         """Return the tokenizer proper, set up once: changing it later is not safe in threads."""
@@ -176,14 +179,34 @@ class Encoder:
 
     def inputs(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """Return the model's inputs, padded on the right to the longest item, on the device."""
-        return padded(items, self.pad, self.device)
+        given = padded(items, self.pad, self.device)
+        if self.typed and items[0].data.types is not None:
+            types = torch.zeros_like(given["input_ids"])
+            known = np.concatenate([item.data.types for item in items])
+            types[given["attention_mask"].bool()] = torch.from_numpy(known).to(types)
+            given["token_type_ids"] = types
+        return given
+
+    def outputs(self, items: Sequence[Item], *names: str) -> list[np.ndarray]:
+        """Return these outputs of the model: each float32, (items, ...)."""
+        with torch.inference_mode():
+            found = self.model(**self.inputs(items))
+        return [getattr(found, name).float().cpu().numpy() for name in names]
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         """Return the model's logits: float32, (items, ...)."""
+        return self.outputs(items, "logits")[0]
+
+    def logits_at(self, items: Sequence[Item], token: int) -> list[np.ndarray]:
+        """Return, per item, the logits at the places of one token: float32, (places, ...).
+
+        Only those leave the device: a vocabulary's logits for each token of a batch are gigabytes.
+        """
+        inputs = self.inputs(items)
+        places = inputs["input_ids"] == token
         with torch.inference_mode():
-            logits = self.model(**self.inputs(items)).logits
-        found: np.ndarray = logits.float().cpu().numpy()
-        return found
+            found = self.model(**inputs).logits[places].float().cpu().numpy()
+        return np.split(found, places.sum(dim=1).cumsum(0)[:-1].tolist())
 
     def generate(self, items: Sequence[Item], settings: Mapping[str, Any]) -> list[tuple[str, int]]:
         """Return what a sequence-to-sequence model writes for each item, and its tokens' number,

@@ -132,7 +132,10 @@ class Stage(BaseModel):
 
     reads           the columns it reads, under its own names; `optional_reads` may be missing.
     models          its default models; None for a task that works without weights.
+    weights         whether it opens the model's weights; false where its tokenizer is enough.
     version         raised when the same model and options begin to answer differently.
+    rounds          numbers of any type are read as the nearest float of the type that is read;
+                    otherwise only types that lose nothing are.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
     sample          a row for the example, where the columns' names do not say what to put in them.
@@ -143,7 +146,9 @@ class Stage(BaseModel):
     reads: ClassVar[Columns]
     optional_reads: ClassVar[frozenset[str]] = frozenset()
     models: ClassVar[Defaults | None] = None
+    weights: ClassVar[bool] = True
     version: ClassVar[int] = 1
+    rounds: ClassVar[bool] = False
     chunk: ClassVar[int] = 256
     example: ClassVar[Mapping[str, Any]] = {}
     sample: ClassVar[Row] = {}
@@ -175,7 +180,8 @@ class Stage(BaseModel):
     def model_options(
         self, config: Mapping[str, Any] | None
     ) -> list[tuple[str, Mapping[str, Any]]]:
-        """The options that name further models, each with its defaults per profile.
+        """The options that name further models, each with its defaults per profile, and the
+        `revision` that it must have, if it must.
 
         `config` is the main model's config.json: override this where it decides what is needed.
         """

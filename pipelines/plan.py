@@ -209,7 +209,9 @@ def _models(
         return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
-    main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
+    main = _resolve(
+        name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
+    )
     config = _config(main, where, cache)
     problem = stage.check(config) if config is not None else None
     if problem:
@@ -217,7 +219,7 @@ def _models(
     others = {
         option: _resolve(
             getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
-            None,
+            places.get("revision"),
             f"{where}, option '{option}'",
             base,
             spec.task,
@@ -236,7 +238,13 @@ def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
 
 
 def _resolve(
-    name: str | None, revision: str | None, where: str, base: Path, task: str, instead: str | None
+    name: str | None,
+    revision: str | None,
+    where: str,
+    base: Path,
+    task: str,
+    instead: str | None,
+    weights: bool = True,
 ) -> ModelRef:
     if name is None:
         raise UsageError(
@@ -245,7 +253,7 @@ def _resolve(
             + (f"\n  or the embedded one:  model: {instead}" if instead else "")
         )
     try:
-        return resolve(name, revision, base, instead)
+        return resolve(name, revision, base, instead, weights)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 
@@ -261,7 +269,7 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Pat
         if name in spec.input or name not in stage.optional_reads or name in flowing.made
     }
     for name, column in inputs.items():
-        _check_input(where, name, column, reads[name], flowing)
+        _check_input(where, name, column, reads[name], stage.rounds, flowing)
     config = _config(step.model, where, cache) if step.model else None
     problem = stage.wired(inputs, config)
     if problem:
@@ -283,9 +291,9 @@ def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, ta
 
 
 def _check_input(
-    where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
+    where: str, name: str, column: str, wanted: pa.DataType, rounds: bool, flowing: _Columns
 ) -> None:
-    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted, rounds)]
     meant = near[-1] if near else "COLUMN"
     if column not in flowing.made:
         raise UsageError(
@@ -295,7 +303,7 @@ def _check_input(
             f"  if one of them is meant, add to the stage:  input: {{{name}: {meant}}}"
         )
     found = flowing.made[column][0]
-    if not fits(found, wanted):
+    if not fits(found, wanted, rounds):
         raise UsageError(
             f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
             f"  columns here: {flowing.list()}\n"
