@@ -17,7 +17,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from actors.encoder import load_model, longest_input
 from actors.errors import StageFailed
 from actors.generation import Generation, Written
-from actors.languages import KIN, NAMES, UnknownLanguage, find_code
+from actors.language_codes import KIN, NAMES, UnknownLanguage, find_code
 from actors.sentences import Span, sentences_by_block
 from actors.stage import Device, Item
 from actors.text import unbroken

@@ -13,7 +13,7 @@ import transformers as hf
 
 from actors.errors import RowRejected, StageFailed, UsageError
 from actors.generation import Written
-from actors.languages import UnknownLanguage, find_code, is_spaced
+from actors.language_codes import UnknownLanguage, find_code, is_spaced
 from actors.nlp.translation import Translation, joined
 from actors.stage import Device, ModelFiles, Row
 from actors.translator import Route, Translator

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
 from actors.errors import RowRejected, StageFailed
-from actors.languages import UnknownLanguage, is_spaced
+from actors.language_codes import UnknownLanguage, is_spaced
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
 from actors.text import text_of
 
@@ -108,8 +108,7 @@ class Interpreter(Model):
         self.stage = stage
         self.translator = translator
         self.limit = translator.limit(stage.max_new_tokens)
-        stated = translator.model.generation_config.num_beams or 1
-        self.batching = translator.generation.batching(stage.num_beams or stated)
+        self.batching = translator.generation.batching(stage.num_beams)
         self._check()
 
     def _check(self) -> None:
