@@ -213,6 +213,10 @@ class Encoder:
             found = self.model(**inputs).logits[places].float().cpu().numpy()
         return np.split(found, places.sum(dim=1).cumsum(0)[:-1].tolist())
 
+    def writing(self, beams: int | None) -> Batching:
+        """How rows may share a batch that a sequence-to-sequence model answers with `beams`."""
+        return Generation(self.model, self.tokenizer, self.device).batching(beams)
+
     def generate(self, items: Sequence[Item], settings: Mapping[str, Any]) -> list[tuple[str, int]]:
         """Return what a sequence-to-sequence model writes for each item, and its tokens' number,
         the end mark counted."""

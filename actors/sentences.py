@@ -40,7 +40,12 @@ def sentence_spans(text: str) -> list[Span]:
 
 def every_sentence(text: str) -> list[Span]:
     """Return the spans of all sentences, headings and entries of lists, in order."""
-    return [span for block in blocks(text) for span in _split(text, *block)]
+    return [span for block in sentences_by_block(text) for span in block]
+
+
+def sentences_by_block(text: str) -> list[list[Span]]:
+    """Return the sentences of each paragraph or entry: all of the text but white space."""
+    return [_split(text, *block) for block in blocks(text)]
 
 
 def _split(text: str, start: int, end: int) -> list[Span]:

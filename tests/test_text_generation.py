@@ -191,8 +191,9 @@ def test_a_chat_that_is_too_long_loses_its_oldest_turns(tiny: Build) -> None:
 
 
 def test_continuous_batching_writes_what_static_batching_writes(tiny: Build) -> None:
-    for build in (writing.gpt2, writing.llama_chat):
-        files, rows = tiny(build), [*ROWS * 3, {"prompt": "the film " * 200}, *ROWS]
+    windowed = (tiny(writing.decoder, family=family) for family in ("mistral", "gemma3_text"))
+    for files in (tiny(writing.gpt2), tiny(writing.llama_chat), *windowed):
+        rows = [*ROWS * 3, {"prompt": "the film " * 200}, *ROWS]
         static = write(files, rows)
         found = write(files, rows, batching="continuous")
         assert [str(answer) for answer in found] == [str(answer) for answer in static]

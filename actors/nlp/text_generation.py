@@ -102,8 +102,9 @@ class TextGeneration(Stage):
     )
     batching: Literal["static", "continuous"] = option(
         "static",
-        "continuous: a row that is done makes room for the next one at once, which pays where"
-        " answers differ much in length; greedy only.",
+        "continuous: a row that is done makes room for the next one at once; greedy only. On a CPU"
+        " it was 1.3 times as fast where answers ended after a seventh of max_new_tokens, as fast"
+        " where they came to half of it, and 0.6 times where all came to the limit.",
     )
 
     @model_validator(mode="after")
