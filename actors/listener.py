@@ -31,6 +31,7 @@ class Listener:
         self.rate = int(self.extractor.sampling_rate)
         self.config = self.model.config
         self.raw = self.config.model_type in RAW
+        self.input_name = self.model.main_input_name
 
     @property
     def batching(self) -> Batching:
@@ -85,12 +86,12 @@ class Listener:
                 f"{len(samples)} samples at {self.rate} Hz; the model needs {self.shortest}",
             )
         made = self.extractor(samples, sampling_rate=self.rate, return_tensors="np", **settings)
-        data = np.asarray(made[self.model.main_input_name][0], dtype=np.float32)
+        data = np.asarray(made[self.input_name][0], dtype=np.float32)
         return Item(data, cost=len(data) if self.raw else 1, shape=data.shape)
 
     def inputs(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """Return the model's inputs on the device, padded on the right to the longest item."""
-        name, arrays = self.model.main_input_name, [item.data for item in items]
+        name, arrays = self.input_name, [item.data for item in items]
         if not self.raw:
             return {name: self._tensor(np.stack(arrays)).to(self.model.dtype)}
         lengths = np.array([len(array) for array in arrays])

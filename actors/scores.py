@@ -1,6 +1,7 @@
 """Labels and their scores: what tasks share whose model says which of its labels fit."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -29,17 +30,25 @@ class ScoredStage(Stage):
     )
 
 
+@dataclass(frozen=True, slots=True)
 class Scorer:
-    """From a model's outputs to its labels' scores, as a stage's options say.
+    """From a model's outputs to labels and scores.
 
     labels      in the order of the outputs.
-    activation  what "auto" means for the model.
+    top_k       most labels that are answered; those that score less than `threshold` are not,
+                but plain numbers (activation "none") always are.
     """
 
-    def __init__(self, stage: ScoredStage, labels: list[str], activation: Activation) -> None:
-        self.stage = stage
-        self.labels = labels
-        self.activation = activation if stage.activation == "auto" else stage.activation
+    labels: Sequence[str]
+    activation: Activation
+    top_k: int
+    threshold: float = 0.0
+
+    @classmethod
+    def of(cls, stage: ScoredStage, labels: Sequence[str], usual: Activation) -> "Scorer":
+        """Return the scorer that a stage's options ask for; `usual` is what "auto" means."""
+        activation = usual if stage.activation == "auto" else stage.activation
+        return cls(labels, activation, stage.top_k, stage.threshold)
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Return the scores of logits (..., labels), float32."""
@@ -51,12 +60,17 @@ class Scorer:
 
     def best(self, scores: np.ndarray) -> Row:
         """Return the columns of BEST for the scores of one row, (labels,)."""
-        order = np.argsort(-scores, kind="stable")[: self.stage.top_k]
+        found = named(self.labels, scores)[: self.top_k]
         if self.activation != "none":
-            order = order[scores[order] >= self.stage.threshold]
-        best = [{"label": self.labels[n], "score": float(scores[n])} for n in order]
-        first = best[0] if best else {"label": None, "score": None}
-        return {**first, "scores": best}
+            found = [one for one in found if one["score"] >= self.threshold]
+        first = found[0] if found else {"label": None, "score": None}
+        return {**first, "scores": found}
+
+
+def named(labels: Sequence[str], scores: np.ndarray) -> list[Row]:
+    """Return every label with its score, best first; the earlier label first among equals."""
+    order = np.argsort(-scores, kind="stable")
+    return [{"label": labels[n], "score": float(scores[n])} for n in order]
 
 
 def usual_activation(config: Any) -> Activation:
@@ -65,9 +79,3 @@ def usual_activation(config: Any) -> Activation:
         return "none"
     many = config.problem_type == "multi_label_classification" or config.num_labels == 1
     return "sigmoid" if many else "softmax"
-
-
-def named(labels: Sequence[str], scores: np.ndarray) -> list[Row]:
-    """Return every label with its score, best first; the earlier label first among equals."""
-    best = np.argsort(-scores, kind="stable")
-    return [{"label": labels[n], "score": float(scores[n])} for n in best]

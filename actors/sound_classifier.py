@@ -31,14 +31,14 @@ LONGEST = 60.0
 60 s (3,000 frames) is four times what such models saw in training."""
 
 
-class SoundClassificationStage(ScoredStage, AudioStage):
-    """Base of tasks that name what a recording is, by a classifier of sounds."""
+class SoundStage(AudioStage):
+    """Base of tasks that name what a recording is, window by window."""
 
     window_seconds: float | None = option(
         None,
         "Hear longer recordings in windows of so many seconds and take the mean of their scores."
-        " Default and upper limit: what the model hears at once (AST 10.24, Whisper 30, models of"
-        f" raw samples {LONGEST:.0f}).",
+        " Default and upper limit: what the model hears at once (AST 10.24, CLAP 10, Whisper 30,"
+        f" models of raw samples {LONGEST:.0f}).",
         ge=0.1,
         le=LONGEST,
     )
@@ -48,6 +48,10 @@ class SoundClassificationStage(ScoredStage, AudioStage):
         """The best label, its score, the best few, and the best of each window."""
         return {**BEST, "windows": WINDOWS}
 
+
+class SoundClassificationStage(ScoredStage, SoundStage):
+    """Base of tasks that answer with the labels of a classifier of sounds."""
+
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the classifier."""
         from transformers import AutoModelForAudioClassification
@@ -56,7 +60,7 @@ class SoundClassificationStage(ScoredStage, AudioStage):
 
         listener = Listener(AutoModelForAudioClassification, files.folder, device)
         labels = [self.call(label) for label in listener.labels]
-        scorer = Scorer(self, labels, usual_activation(listener.config))
+        scorer = Scorer.of(self, labels, usual_activation(listener.config))
         return SoundClassifier(self, listener, scorer)
 
     def call(self, label: str) -> str:
@@ -67,9 +71,7 @@ class SoundClassificationStage(ScoredStage, AudioStage):
 class SoundClassifier(Model):
     """A loaded classifier of sounds."""
 
-    def __init__(
-        self, stage: SoundClassificationStage, listener: "Listener", scorer: Scorer
-    ) -> None:
+    def __init__(self, stage: SoundStage, listener: "Listener", scorer: Scorer) -> None:
         self.stage = stage
         self.listener = listener
         self.scorer = scorer

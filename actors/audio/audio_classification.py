@@ -39,4 +39,4 @@ class AudioClassification(SoundClassificationStage):
         from actors.languages import LanguageListener
 
         listener = LanguageListener(files.folder, device)
-        return SoundClassifier(self, listener, Scorer(self, listener.labels, "softmax"))
+        return SoundClassifier(self, listener, Scorer.of(self, listener.labels, "softmax"))

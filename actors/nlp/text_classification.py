@@ -58,7 +58,7 @@ class Classifier(Model):
         self.batching = encoder.batching
         config = encoder.model.config
         labels = [config.id2label[number] for number in range(config.num_labels)]
-        self.scorer = Scorer(stage, labels, usual_activation(config))
+        self.scorer = Scorer.of(stage, labels, usual_activation(config))
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
         """One item per text: its tokens."""
