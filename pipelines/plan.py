@@ -152,7 +152,8 @@ def _step(
 ) -> Step:
     """One stage without its wiring: class, options, models, device."""
     try:
-        stage = catalog.stage_class(spec.task)(**spec.options)
+        kind = catalog.stage_class(spec.task)
+        stage = kind.model_validate(spec.options, context={"base": base})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     except ValidationError as error:
