@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from actors.errors import StageFailed, UsageError
 from actors.models.embedded import PREFIX, embedded, prepare, prepared
-from actors.models.folder import content_hash, locate
+from actors.models.folder import content_hash, locate, locate_files
 
 LOCAL = ("./", "../", "/", "~")
 
@@ -51,6 +51,15 @@ def resolve(name: str, revision: str | None, base: Path, instead: str | None = N
 
     commit, licence = hub.pin(name, revision, instead)
     return ModelRef(name, "hub", commit, licence)
+
+
+def resolve_files(name: str, base: Path) -> ModelRef:
+    """Pin a local folder of files by its content; `base` is the folder of the pipeline file.
+
+    Raises UsageError when it is missing or empty.
+    """
+    folder = locate_files(name, base)
+    return ModelRef(name, "local", content_hash(folder), folder=folder)
 
 
 def fetch(ref: ModelRef, cache: Path) -> Path:
