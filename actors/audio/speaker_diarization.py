@@ -19,9 +19,8 @@ from actors.speakers.models import (
     tells_turns,
 )
 from actors.speakers.spans import Rules, Span, speech_spans
-from actors.speakers.turns import TURN, Turn, joined, named, turns_in, window_starts
-from actors.speakers.voice_stage import check_rates
-from actors.speakers.voiceprint import WINDOW, Voiceprint
+from actors.speakers.turns import TURN, Turn, borders_of, joined, named, turns_in, window_starts
+from actors.speakers.voiceprint import WINDOW, WindowVoiceprint
 from actors.stage import (
     Columns,
     Defaults,
@@ -34,6 +33,7 @@ from actors.stage import (
     model_option,
     option,
 )
+from actors.voice_stage import check_rates
 
 if TYPE_CHECKING:
     from actors.speakers.frames import FrameDetector
@@ -76,7 +76,7 @@ class SpeakerDiarization(AudioStage):
     )
     min_speaker: float = option(
         2.0,
-        "A voice with less speech than this, seconds, is no speaker of its own.",
+        "A voice with less speech, seconds, is no speaker of its own.",
         ge=0,
         le=3_600,
     )
@@ -134,7 +134,7 @@ class SpeakerDiarization(AudioStage):
 class GatheredTurns(Pass):
     """Hears the voice in windows of speech, and gathers windows by voice."""
 
-    def __init__(self, stage: SpeakerDiarization, voiceprint: Voiceprint) -> None:
+    def __init__(self, stage: SpeakerDiarization, voiceprint: WindowVoiceprint) -> None:
         self.stage, self.voiceprint = stage, voiceprint
         self.batching = voiceprint.batching
 
@@ -164,12 +164,14 @@ class GatheredTurns(Pass):
     def _turns(self, spans: Sequence[Span], vectors: Any) -> list[Turn]:
         from actors.speakers.clustering import gather
 
-        likeness = vectors @ gather(vectors, self._how()).T
+        cut = [borders_of(span, window_starts(span, WINDOW, HOP), WINDOW) for span in spans]
+        seconds = np.concatenate([np.diff(borders) for borders in cut])
+        likeness = vectors @ gather(vectors, seconds, self._how()).T
         turns, place = [], 0
-        for span in spans:
-            starts = window_starts(span, WINDOW, HOP)
-            turns += turns_in(span, starts, WINDOW, likeness[place : place + len(starts)])
-            place += len(starts)
+        for borders in cut:
+            windows = len(borders) - 1
+            turns += turns_in(borders, likeness[place : place + windows])
+            place += windows
         return turns
 
     def _how(self) -> Any:
@@ -177,8 +179,7 @@ class GatheredTurns(Pass):
 
         stage = self.stage
         alike = self.voiceprint.alike if stage.alike is None else stage.alike
-        few = max(1, round(stage.min_speaker / HOP))
-        return Gathering(alike, stage.n_speakers, stage.max_speakers, few)
+        return Gathering(alike, stage.n_speakers, stage.max_speakers, stage.min_speaker)
 
 
 class FrameTurns(Model):

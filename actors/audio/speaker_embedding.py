@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from actors.speakers.models import load_voiceprint, why_no_voiceprint
-from actors.speakers.voice_stage import VoiceStage
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles
+from actors.voice_stage import VoiceStage
 
 
 class SpeakerEmbedding(VoiceStage):

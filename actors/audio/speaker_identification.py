@@ -9,8 +9,8 @@ import pyarrow as pa
 from actors.architecture import is_made_for, why_not
 from actors.errors import StageFailed
 from actors.speakers.models import config_in, knows_voices, load_voiceprint
-from actors.speakers.voice_stage import VoiceStage
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles, Row, folder_option, option
+from actors.voice_stage import VoiceStage
 
 if TYPE_CHECKING:
     from actors.speakers.voiceprint import Vector, Voiceprint

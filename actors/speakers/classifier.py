@@ -8,7 +8,7 @@ import numpy as np
 from actors.encoder import softmax
 from actors.listener import Listener, labels_of
 from actors.sound import Samples
-from actors.speakers.voiceprint import WINDOW, Vector
+from actors.speakers.voiceprint import Vector
 from actors.speakers.xvector import LONGEST
 from actors.stage import Device, Item
 
@@ -17,7 +17,6 @@ class SpeakerClassifier:
     """A loaded classifier of speakers: a Voiceprint whose vectors are probabilities."""
 
     threshold = 0.0
-    alike = 0.0
 
     def __init__(self, folder: Path, device: Device) -> None:
         from transformers import AutoModelForAudioClassification
@@ -33,11 +32,6 @@ class SpeakerClassifier:
         length = len(samples) // count
         cuts = range(0, count * length, length)
         return [self.listener.features(samples[cut : cut + length]) for cut in cuts]
-
-    def windows(self, samples: Samples, starts: Sequence[int]) -> list[Item]:
-        """Return stretches of WINDOW seconds."""
-        length = int(WINDOW * self.rate)
-        return [self.listener.features(samples[start : start + length]) for start in starts]
 
     def infer(self, items: Sequence[Item]) -> list[Vector]:
         """Return the probabilities of all speakers in each item."""

@@ -23,23 +23,27 @@ class Gathering:
     alike       groups are joined as long as their windows' mean cosine is at least this.
     speakers    how many there are, if that is known.
     most        most speakers.
-    few         a group of fewer windows is no speaker of its own.
+    least       a group with less speech, in seconds, is no speaker of its own.
     """
 
     alike: float
     speakers: int | None = None
     most: int | None = None
-    few: int = 1
+    least: float = 0.0
 
 
-def gather(vectors: Vectors, how: Gathering) -> Vectors:
-    """Return the voice of each speaker that is found: (speakers, size)."""
-    sample = vectors[:: -(-len(vectors) // MOST_COMPARED)]
+def gather(vectors: Vectors, seconds: NDArray[np.float32], how: Gathering) -> Vectors:
+    """Return the voice of each speaker that is found: (speakers, size).
+
+    `seconds`, (windows,), is how much speech each window stands for.
+    """
+    step = -(-len(vectors) // MOST_COMPARED)
+    sample = vectors[::step]
     labels = _labels(sample, how)
-    sizes = np.bincount(labels)
-    kept = np.flatnonzero(sizes >= how.few) if how.speakers is None else np.arange(len(sizes))
+    speech = np.bincount(labels, weights=seconds[::step] * step)
+    kept = np.flatnonzero(speech >= how.least) if how.speakers is None else np.unique(labels)
     if not len(kept):
-        kept = np.array([sizes.argmax()])
+        kept = np.array([speech.argmax()])
     return unit(np.stack([sample[labels == label].mean(axis=0) for label in kept]))
 
 

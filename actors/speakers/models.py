@@ -14,7 +14,7 @@ from actors.stage import Device, ModelFiles
 
 if TYPE_CHECKING:
     from actors.speakers.detector import Detector
-    from actors.speakers.voiceprint import Voiceprint
+    from actors.speakers.voiceprint import WindowVoiceprint
 
 SILERO, SILERO_CLASS = "silero_vad", "SileroForVoiceActivity"
 RESEMBLYZER, RESEMBLYZER_CLASS = "resemblyzer", "ResemblyzerForVoiceprint"
@@ -69,7 +69,7 @@ def load_detector(folder: Path, device: Device, label: str | None = None) -> "De
     return SileroDetector(folder, device)
 
 
-def load_voiceprint(folder: Path, device: Device) -> "Voiceprint":
+def load_voiceprint(folder: Path, device: Device) -> "WindowVoiceprint":
     """Load a model that turns voices into vectors. Raises StageFailed for any other."""
     config = config_in(folder)
     if RESEMBLYZER_CLASS in architectures(config):

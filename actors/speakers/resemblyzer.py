@@ -55,23 +55,24 @@ class VoiceEncoder(nn.Module):
     def forward(self, mels: Tensor) -> Tensor:
         """Return voices of length 1, (windows, size), for mel frames (windows, FRAMES, mels)."""
         _, (hidden, _) = self.lstm(mels)
-        voices = self.linear(hidden[-1]).relu()
-        return voices / voices.norm(dim=1, keepdim=True).clamp_min(SMALLEST)
+        voices: Tensor = self.linear(hidden[-1]).relu()
+        unit: Tensor = voices / voices.norm(dim=1, keepdim=True).clamp_min(SMALLEST)
+        return unit
 
 
-class Mel(nn.Module):
+class Mel:
     """Power in mel bands, not its logarithm: (windows, samples) -> (windows, frames, mels)."""
 
-    def __init__(self, mels: int) -> None:
-        super().__init__()
+    def __init__(self, mels: int, device: str) -> None:
         bank = mel_filter_bank(SPAN // 2 + 1, mels, 0.0, RATE / 2, RATE, "slaney", "slaney")
-        self.register_buffer("bank", torch.from_numpy(bank).float(), persistent=False)
-        self.register_buffer("hann", torch.hann_window(SPAN), persistent=False)
+        self.bank = torch.from_numpy(bank).float().to(device)
+        self.hann = torch.hann_window(SPAN, device=device)
 
-    def forward(self, samples: Tensor) -> Tensor:
+    def __call__(self, samples: Tensor) -> Tensor:
         """Return the power of each frame in each band."""
         frames = samples.unfold(1, SPAN, HOP) * self.hann
-        return torch.fft.rfft(frames).abs() ** 2 @ self.bank
+        power: Tensor = torch.fft.rfft(frames).abs() ** 2
+        return power @ self.bank
 
 
 class Resemblyzer:
@@ -86,23 +87,23 @@ class Resemblyzer:
         torch.set_num_threads(device.threads)
         self.device = device
         config = config_in(folder)
-        self.mel = Mel(config["mels"]).to(device.name)
+        self.mel = Mel(config["mels"], device.name)
         self.network = _load(folder, config).to(device.name, DTYPES[device.precision]).eval()
         self.batching = Batching("fixed", rows=32 if device.name == "cpu" else 512)
 
     def items(self, samples: Samples) -> list[Item]:
-        """Return the windows of a recording, raised to a usual loudness, end to end and over.
-
-        Raises RowRejected (silence) where there is nothing to raise.
-        """
-        return self.windows(raised(samples), window_starts(len(samples)))
+        """Return the windows of a recording. Raises RowRejected (silence)."""
+        if not samples.any():
+            raise RowRejected("silence", "there is nothing to hear: all samples are 0")
+        return self.windows(samples, window_starts(len(samples)))
 
     def windows(self, samples: Samples, starts: Sequence[int]) -> list[Item]:
-        """Return windows that begin at these samples, with what their frames hear around them."""
+        """Return windows that begin at these samples, with what their frames hear around them,
+        of the recording raised to a usual loudness."""
         margin = SPAN // 2
         length = (FRAMES - 1) * HOP + SPAN
         after = max(0, max(starts, default=0) + length - margin - len(samples))
-        padded = np.pad(samples, (margin, after))
+        padded = np.pad(raised(samples), (margin, after))
         return [Item(padded[start : start + length], shape=length) for start in starts]
 
     def infer(self, items: Sequence[Item]) -> list[Vector]:
@@ -126,12 +127,12 @@ def window_starts(samples: int) -> list[int]:
 
 
 def raised(samples: Samples) -> Samples:
-    """Return a recording at LOUDNESS, if it was quieter. Raises RowRejected (silence)."""
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
-    if power == 0.0:
-        raise RowRejected("silence", "there is nothing to hear: all samples are 0")
-    gain = 10 ** (LOUDNESS / 20) / power**0.5
-    return samples if gain <= 1 else (samples * gain).astype(np.float32)
+    """Return a recording at LOUDNESS, if it was quieter."""
+    loudness = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    wanted = 10 ** (LOUDNESS / 20)
+    if loudness == 0.0 or loudness >= wanted:
+        return samples
+    return np.asarray(samples * (wanted / loudness), np.float32)
 
 
 def build(sizes: dict[str, int]) -> VoiceEncoder:

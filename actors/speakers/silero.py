@@ -63,7 +63,7 @@ class Silero(nn.Module):
         heard = (real**2 + imaginary**2).sqrt()
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             heard = layer(heard).relu()
-        return heard[..., 0]
+        return torch.select(heard, 2, 0)
 
     def forward(self, features: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return speech probabilities (recordings, windows), and the state to go on with.

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from actors.speakers.clustering import Vectors
 from actors.speakers.spans import Span
 
 TURN = pa.struct([("start", pa.float32()), ("end", pa.float32()), ("speaker", pa.string())])
@@ -35,17 +34,17 @@ def window_starts(span: Span, window: float, hop: float) -> list[float]:
     return [*map(float, starts), end - window]
 
 
-def turns_in(
-    span: Span, starts: Sequence[float], window: float, likeness: NDArray[np.float32]
-) -> list[Turn]:
-    """Cut a span of speech into turns.
-
-    `likeness` is the cosine of each window with each speaker, (windows, speakers). Speech belongs
-    to the speaker that is most like the windows whose middles are nearest: the border between two
-    windows is half-way between their middles.
-    """
+def borders_of(span: Span, starts: Sequence[float], window: float) -> list[float]:
+    """Return the borders of what each window of a span stands for: half-way between middles."""
     middles = [start + window / 2 for start in starts]
-    borders = [span[0], *((a + b) / 2 for a, b in pairwise(middles)), span[1]]
+    return [span[0], *((a + b) / 2 for a, b in pairwise(middles)), span[1]]
+
+
+def turns_in(borders: Sequence[float], likeness: NDArray[np.float32]) -> list[Turn]:
+    """Cut a span of speech into turns at some of the borders of its windows.
+
+    `likeness` is the cosine of each window with each speaker, (windows, speakers).
+    """
     speakers = smoothed(likeness).argmax(axis=1)
     turns: list[Turn] = []
     for (start, end), speaker in zip(pairwise(borders), speakers, strict=True):
@@ -59,8 +58,7 @@ def turns_in(
 def smoothed(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return each row's mean with its two neighbours: a voice rarely changes for one window."""
     padded = np.pad(likeness, ((1, 1), (0, 0)), mode="edge")
-    mean: NDArray[np.float32] = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-    return mean
+    return np.asarray((padded[:-2] + padded[1:-1] + padded[2:]) / 3, np.float32)
 
 
 def joined(turns: Sequence[Turn], gap: float) -> list[Turn]:
@@ -73,11 +71,6 @@ def joined(turns: Sequence[Turn], gap: float) -> list[Turn]:
         else:
             found.append(turn)
     return found
-
-
-def likeness_of(vectors: Vectors, voices: Vectors) -> NDArray[np.float32]:
-    """Return the cosine of each window with each voice: (windows, voices)."""
-    return vectors @ voices.T
 
 
 def named(turns: Sequence[Turn]) -> tuple[list[dict[str, float | str]], int]:

@@ -25,25 +25,32 @@ class Voiceprint(Protocol):
 
     rate       of the samples it hears, Hz.
     threshold  cosine from which two voices are taken for one, unless the task is told another.
-    alike      cosine down to which windows of 1.6 s are gathered as one voice.
     """
 
     rate: int
     threshold: float
-    alike: float
     batching: Batching
 
     def items(self, samples: Samples) -> list[Item]:
         """Return what the model is given of a whole recording. Raises RowRejected."""
-
-    def windows(self, samples: Samples, starts: Sequence[int]) -> list[Item]:
-        """Return what it is given of stretches of WINDOW seconds that begin at these samples."""
 
     def infer(self, items: Sequence[Item]) -> list[Vector]:
         """Return the vector of each item."""
 
     def join(self, vectors: Sequence[Vector]) -> Vector:
         """Return what a recording's items say together."""
+
+
+class WindowVoiceprint(Voiceprint, Protocol):
+    """One that also compares short stretches of a recording.
+
+    alike  mean cosine down to which windows of 1.6 s are gathered as one voice.
+    """
+
+    alike: float
+
+    def windows(self, samples: Samples, starts: Sequence[int]) -> list[Item]:
+        """Return what it is given of stretches of WINDOW seconds that begin at these samples."""
 
 
 def unit(vector: NDArray[np.float32]) -> Vector:

@@ -23,7 +23,6 @@ def convert(files: Path, folder: Path) -> None:
     stored = checkpoint["model_state"]
     network = build(SIZES)
     fill(network, {name: stored[name] for name in stored if name not in TRAINING})
-    config = {"model_type": RESEMBLYZER, "architectures": [RESEMBLYZER_CLASS]}
-    config |= {"sampling_rate": RATE, **SIZES}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    about = {"model_type": RESEMBLYZER, "architectures": [RESEMBLYZER_CLASS], "sampling_rate": RATE}
+    (folder / "config.json").write_text(json.dumps({**about, **SIZES}, indent=2) + "\n", "utf-8")
     save_file(network.state_dict(), folder / WEIGHTS)
