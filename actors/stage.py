@@ -127,6 +127,16 @@ def model_option(hub: str | None, embedded: str | None, help: str) -> Any:
     return Field(None, description=help, json_schema_extra={"hub": hub, "embedded": embedded})
 
 
+def folder_option(help: str) -> Any:
+    """An option that names a local folder of files; it is pinned by its content like a model.
+
+    None, the default, means none. `load` finds it in `files.others[option name]`.
+    """
+    return Field(
+        None, description=help, json_schema_extra={"hub": None, "embedded": None, "holds": "files"}
+    )
+
+
 class Stage(BaseModel):
     """Base of every task. Fields are options; class attributes are facts about the task.
 
@@ -180,8 +190,8 @@ class Stage(BaseModel):
     def model_options(
         self, config: Mapping[str, Any] | None
     ) -> list[tuple[str, Mapping[str, Any]]]:
-        """The options that name further models, each with its defaults per profile, and the
-        `revision` that it must have, if it must.
+        """The options that name further models or folders, each with its defaults per profile,
+        and the `revision` that it must have, if it must.
 
         `config` is the main model's config.json: override this where it decides what is needed.
         """
@@ -190,6 +200,7 @@ class Stage(BaseModel):
             (name, f.json_schema_extra)
             for name, f in fields.items()
             if isinstance(f.json_schema_extra, dict) and "hub" in f.json_schema_extra
+            if "holds" not in f.json_schema_extra or getattr(self, name) is not None
         ]
 
     def load(self, files: ModelFiles, device: Device) -> Model:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from actors import catalog
 from actors.errors import UsageError, nearest
-from actors.models.reference import ModelRef, config_of, resolve
+from actors.models.reference import ModelRef, config_of, resolve, resolve_files
 from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
@@ -218,17 +218,28 @@ def _models(
     if problem:
         raise UsageError(f"{where}: model '{main.name}': {problem}")
     others = {
-        option: _resolve(
-            getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
-            places.get("revision"),
+        option: _other(
+            getattr(stage, option) or places["embedded" if embedded else "hub"],
+            places,
             f"{where}, option '{option}'",
             base,
             spec.task,
-            places["embedded"],
         )
         for option, places in stage.model_options(config)
     }
     return main, others, stage.inputs(config)
+
+
+def _other(
+    name: str | None, places: Mapping[str, Any], where: str, base: Path, task: str
+) -> ModelRef:
+    """Resolve the model, or the folder of files, that an option names."""
+    if places.get("holds") != "files":
+        return _resolve(name, places.get("revision"), where, base, task, places["embedded"])
+    try:
+        return resolve_files(str(name), base)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:

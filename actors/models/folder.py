@@ -39,10 +39,23 @@ def locate(name: str, base: Path, weights: bool = True) -> Path:
     return folder
 
 
+def locate_files(name: str, base: Path) -> Path:
+    """Return the absolute folder of files that `name` means, relative to `base`.
+
+    Raises UsageError when it is missing or holds no file.
+    """
+    folder = (base / Path(name).expanduser()).resolve()
+    if not folder.is_dir():
+        raise UsageError(_missing(name, folder, "folder"))
+    if next(files_of(folder), None) is None:
+        raise UsageError(f"folder '{name}': {folder} holds no file")
+    return folder
+
+
 def content_hash(folder: Path) -> str:
     """Return what identifies the files of a folder: their names, sizes and content."""
     digest = hashlib.blake2b(digest_size=16)
-    for path in _files(folder):
+    for path in files_of(folder):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
         for block in _blocks(path, size):
@@ -52,7 +65,7 @@ def content_hash(folder: Path) -> str:
 
 def has_weights(folder: Path) -> bool:
     """Say whether a folder holds weights in a format that runs no code."""
-    return any(path.suffix in WEIGHTS for path in _files(folder))
+    return any(path.suffix in WEIGHTS for path in files_of(folder))
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -66,7 +79,7 @@ def _is_model(folder: Path) -> bool:
     return spacy or (told and has_weights(folder))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_of(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder in a fixed order, without hidden ones."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
@@ -84,18 +97,18 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
             yield file.read(BLOCK)
 
 
-def _missing(name: str, folder: Path) -> str:
+def _missing(name: str, folder: Path, what: str = "model") -> str:
     parent = folder.parent
     beside = sorted(p.name for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
     return (
-        f"model '{name}': there is no folder {folder}{nearest(folder.name, beside)}\n"
+        f"{what} '{name}': there is no folder {folder}{nearest(folder.name, beside)}\n"
         f"  folders in {parent}: {_some(beside)}\n"
         f"  a path is relative to the pipeline file"
     )
 
 
 def _not_a_model(name: str, folder: Path) -> str:
-    held = [path.relative_to(folder).as_posix() for path in _files(folder)]
+    held = [path.relative_to(folder).as_posix() for path in files_of(folder)]
     pickles = [file for file in held if file.endswith(PICKLES)]
     if pickles and not has_weights(folder):
         return (
@@ -113,7 +126,7 @@ def _not_a_model(name: str, folder: Path) -> str:
 
 
 def _no_tokenizer(name: str, folder: Path) -> str:
-    held = [path.relative_to(folder).as_posix() for path in _files(folder)]
+    held = [path.relative_to(folder).as_posix() for path in files_of(folder)]
     return (
         f"model '{name}': {folder} holds no tokenizer.\n"
         f"  expected one of: {', '.join(TOKENIZERS)}\n"

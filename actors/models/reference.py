@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from actors.errors import StageFailed, UsageError
 from actors.models.embedded import PREFIX, embedded, prepare, prepared
-from actors.models.folder import CONFIGS, content_hash, locate
+from actors.models.folder import CONFIGS, content_hash, locate, locate_files
 
 LOCAL = ("./", "../", "/", "~")
 
@@ -57,6 +57,15 @@ def resolve(
 
     commit, licence = hub.pin(name, revision, instead, weights)
     return ModelRef(name, "hub", commit, licence, weights=weights)
+
+
+def resolve_files(name: str, base: Path) -> ModelRef:
+    """Pin a local folder of files by its content; `base` is the folder of the pipeline file.
+
+    Raises UsageError when it is missing or empty.
+    """
+    folder = locate_files(name, base)
+    return ModelRef(name, "local", content_hash(folder), folder=folder)
 
 
 def fetch(ref: ModelRef, cache: Path) -> Path:
