@@ -1,12 +1,14 @@
 """Texts of a table's rows as vectors: the first pass of a text-and-table model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from actors.batching import Cut, Part, sort_parts
+from actors.encoder import Tokens
 from actors.sentence_encoder import SentenceEncoder
 from actors.stage import Device, Item, Pass, Row
 from actors.tables.features import TRUNCATED, VECTORS
@@ -39,14 +41,13 @@ class TextPass(Pass):
     def _texts(self, row: Row) -> list[str]:
         return [text_of(row, n).strip() if row[n] is not None else "" for n in self.names]
 
-    def _item(self, place: int, tokens: Any) -> Item:
-        plain: Item = tokens.item()
-        return Item(_Placed(tokens.ids, tokens.cut, place), plain.cost, plain.shape)
+    def _item(self, place: int, tokens: Tokens) -> Item:
+        return replace(tokens, note=place).item()
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its vector, its column's place, whether it was cut."""
         vectors = self.sentences.vectors(items)
-        return [(v, i.data.place, i.data.cut) for v, i in zip(vectors, items, strict=True)]
+        return [(v, i.data.note, i.data.cut) for v, i in zip(vectors, items, strict=True)]
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """The row with its texts' vectors beside each other."""
@@ -56,19 +57,6 @@ class TextPass(Pass):
             found[place, :-1], found[place, -1] = vector, 0
         cut = [self.names[place] for _, place, was_cut in outputs if was_cut]
         return {**row, VECTORS: found.reshape(-1), TRUNCATED: cut}
-
-
-class _Placed:
-    """Tokens of the text in one column."""
-
-    __slots__ = ("cut", "ids", "place")
-
-    def __init__(self, ids: np.ndarray, cut: bool, place: int) -> None:
-        self.ids, self.cut, self.place = ids, cut, place
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.ids.nbytes)
 
 
 def vectors_of(step: TextPass, rows: Sequence[Row]) -> tuple[np.ndarray, int]:
