@@ -5,7 +5,7 @@ does the work on a list of rows in three steps: prepare (threads, ahead of the d
 device, one micro-batch), finish (one row). The worker does everything around them.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -132,6 +132,7 @@ class Stage(BaseModel):
 
     reads           the columns it reads, under its own names; `optional_reads` may be missing.
     models          its default models; None for a task that works without weights.
+    weights         whether it opens the model's weights; false where its tokenizer is enough.
     version         raised when the same model and options begin to answer differently.
     rounds          numbers of any type are read as the nearest float of the type that is read;
                     otherwise only types that lose nothing are.
@@ -145,6 +146,7 @@ class Stage(BaseModel):
     reads: ClassVar[Columns]
     optional_reads: ClassVar[frozenset[str]] = frozenset()
     models: ClassVar[Defaults | None] = None
+    weights: ClassVar[bool] = True
     version: ClassVar[int] = 1
     rounds: ClassVar[bool] = False
     chunk: ClassVar[int] = 256
@@ -162,6 +164,14 @@ class Stage(BaseModel):
         Override where the model decides, such as one that was trained on a table's columns.
         """
         return self.reads
+
+    def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
+        """Say what is wrong when a pipeline has columns for just these of the stage's inputs, or
+        None: for a stage of which each input may be missing, but not all of them.
+
+        `config` is the model's config.json, if it has one.
+        """
+        return None
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Say why a transformers config.json (as a mapping) cannot do this task, or None."""

@@ -62,7 +62,8 @@ def _option(name: str, field: FieldInfo) -> dict[str, Any]:
     return {
         "name": name,
         "type": kind,
-        "default": field.default,
+        "required": field.is_required(),
+        "default": None if field.is_required() else field.default,
         "limits": limits,
         "help": field.description or "",
     }
@@ -142,7 +143,8 @@ def print_task(task: dict[str, Any]) -> None:
     for option in task["options"]:
         limits = ", ".join(f"{word} {value}" for word, value in option["limits"].items())
         note = f" ({limits})" if limits else ""
-        console.print(f"  {option['name']}: {option['type']} = {option['default']!r}{note}")
+        given = ", required" if option["required"] else f" = {option['default']!r}"
+        console.print(f"  {option['name']}: {option['type']}{given}{note}")
         console.print(textwrap.indent(textwrap.fill(option["help"], 92), "      "))
     own = "needs a model of your own" if task["needs_model"] else "works without a model"
     console.print("models, the defaults first" if task["models"] else own)

@@ -98,7 +98,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     above = ""
     for number, spec in enumerate(pipeline.stages, 1):
         step = _step(pipeline, spec, number, f"{file}, stage {number} ({spec.task})", base, cache)
-        step = _wire(step, spec, f"{file}, {step.label}", flowing)
+        step = _wire(step, spec, f"{file}, {step.label}", flowing, cache)
         above = _hash(above, describe(step))
         drafts.append(replace(step, fingerprint=above))
     keep = _keep(pipeline, file, flowing, drafts)
@@ -188,7 +188,9 @@ def _step(
 
 def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     known = list(catalog.stage_class(spec.task).model_fields)
-    name = str(error["loc"][0]) if error["loc"] else ""
+    if not error["loc"]:  # options that contradict each other
+        return f"{where}, options: {error['msg'].removeprefix('Value error, ')}."
+    name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return (
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
@@ -207,7 +209,9 @@ def _models(
         return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
-    main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
+    main = _resolve(
+        name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
+    )
     config = _config(main, where, cache)
     problem = stage.check(config) if config is not None else None
     if problem:
@@ -234,7 +238,13 @@ def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
 
 
 def _resolve(
-    name: str | None, revision: str | None, where: str, base: Path, task: str, instead: str | None
+    name: str | None,
+    revision: str | None,
+    where: str,
+    base: Path,
+    task: str,
+    instead: str | None,
+    weights: bool = True,
 ) -> ModelRef:
     if name is None:
         raise UsageError(
@@ -243,12 +253,12 @@ def _resolve(
             + (f"\n  or the embedded one:  model: {instead}" if instead else "")
         )
     try:
-        return resolve(name, revision, base, instead)
+        return resolve(name, revision, base, instead, weights)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 
 
-def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
+def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Path) -> Step:
     """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
     stage, reads = step.stage, step.reads
     _known(spec.input, reads, "input", where, spec.task)
@@ -260,6 +270,10 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
     }
     for name, column in inputs.items():
         _check_input(where, name, column, reads[name], stage.rounds, flowing)
+    config = _config(step.model, where, cache) if step.model else None
+    problem = stage.wired(inputs, config)
+    if problem:
+        raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
     for name, column in outputs.items():
         _check_output(where, name, column, outputs, flowing)

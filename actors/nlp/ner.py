@@ -6,24 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from actors import spacy_ner
+from actors import spacy_text
 from actors.architecture import is_made_for, why_not
-from actors.stage import (
-    Batching,
-    Columns,
-    Defaults,
-    Device,
-    Item,
-    Model,
-    ModelFiles,
-    Row,
-    Stage,
-    option,
-)
-from actors.text import TEXT, text_of, trimmed, unbroken
+from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
+from actors.text import TEXT, flowing, text_of, trimmed
 
 if TYPE_CHECKING:
     from actors.encoder import Encoder
+
+# The components of a spaCy pipeline that find entities; parser, tagger and others are left out.
+FINDERS = frozenset({"beam_ner", "entity_ruler", "ner", "span_ruler"})
 
 ENTITY = pa.struct(
     [
@@ -73,16 +65,16 @@ class Ner(Stage):
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept token classifiers, and spaCy pipelines (by their meta.json) that find entities."""
-        if spacy_ner.is_spacy_meta(config):
-            return spacy_ner.why_not_entities(config)
+        if spacy_text.is_spacy_meta(config):
+            return _why_not_entities(config)
         if is_made_for(config, "ForTokenClassification"):
             return None
         return why_not("ner", "a ...ForTokenClassification model or a spaCy pipeline", config)
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load whichever kind of model the folder holds."""
-        if spacy_ner.is_spacy(files.folder):
-            return SpacyNer(self, spacy_ner.load_spacy(files.folder))
+        if spacy_text.is_spacy(files.folder):
+            return SpacyNer(self, spacy_text.load_spacy(files.folder, FINDERS))
         from transformers import AutoModelForTokenClassification
 
         from actors.encoder import Encoder, load_model
@@ -92,9 +84,7 @@ class Ner(Stage):
 
     def flowing(self, text: str) -> tuple[str, np.ndarray]:
         """Return the text as the model reads it, and where its code points come from."""
-        if self.line_breaks == "join" and "\n" in text:
-            return unbroken(text)
-        return text, np.arange(len(text) + 1)
+        return flowing(text, self.line_breaks == "join")
 
     def answer(self, text: str, found: Sequence[Row]) -> Row:
         """Return the column from label, score, start and end of each entity in `text`."""
@@ -133,14 +123,9 @@ class TokenNer(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its tokens, the special ones left out, with their logits."""
-        from actors.token_labels import Window
+        from actors.token_labels import windows
 
-        windows = []
-        for item, logits in zip(items, self.encoder.logits(items), strict=True):
-            offsets, plain = item.data.note
-            ids = item.data.ids
-            windows.append(Window(ids[plain], offsets[plain], logits[: len(ids)][plain]))
-        return windows
+        return windows(items, self.encoder.logits(items))
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the windows, agree on words, group, and find the places in the text as given."""
@@ -161,8 +146,7 @@ class TokenNer(Model):
 class SpacyNer(Model):
     """A spaCy pipeline; each paragraph or entry of a list is one document."""
 
-    # In characters: 50,000 of them are a second of work, so a pass through it stays interruptible.
-    batching = Batching("length", rows=256, budget=50_000)
+    batching = spacy_text.BATCHING
 
     def __init__(self, stage: Ner, nlp: Any) -> None:
         self.stage = stage
@@ -170,22 +154,15 @@ class SpacyNer(Model):
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
         """One item per paragraph or entry (code points are its cost)."""
-        return [self._items(text_of(row)) for row in rows]
-
-    def _items(self, text: str) -> list[Item]:
         join = self.stage.line_breaks == "join"
-        found = []
-        for start, piece in spacy_ner.pieces(text, split=join):
-            joined, origin = self.stage.flowing(piece)
-            found.append(Item((joined, origin + start), cost=len(joined)))
-        return found
+        return [spacy_text.items_of(text_of(row), join) for row in rows]
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its entities, placed in the text as given."""
-        found = spacy_ner.entities(self.nlp, [item.data[0] for item in items])
+        documents = self.nlp.pipe([item.data[0] for item in items], batch_size=len(items))
         return [
-            _placed([_unscored(*entity) for entity in entities], item.data[1])
-            for item, entities in zip(items, found, strict=True)
+            _placed([_unscored(entity) for entity in document.ents], item.data[1])
+            for document, item in zip(documents, items, strict=True)
         ]
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
@@ -193,8 +170,16 @@ class SpacyNer(Model):
         return self.stage.answer(row["text"], [entity for found in outputs for entity in found])
 
 
-def _unscored(label: str, start: int, end: int) -> Row:
-    return {"label": label, "score": None, "start": start, "end": end}
+def _unscored(span: Any) -> Row:
+    return {"label": span.label_, "score": None, "start": span.start_char, "end": span.end_char}
+
+
+def _why_not_entities(meta: Mapping[str, Any]) -> str | None:
+    """Say why a spaCy pipeline (its meta.json) finds no entities, or None."""
+    names = spacy_text.components_of(meta)
+    if {"ner", "beam_ner", "entity_ruler"} & set(names):
+        return None
+    return f"ner needs a spaCy pipeline with the component 'ner'; this one has {', '.join(names)}"
 
 
 def _placed(found: Sequence[Row], origin: np.ndarray) -> list[Row]:

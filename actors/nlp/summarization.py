@@ -167,7 +167,7 @@ class Writer(Model):
         most = self.stage.max_new_tokens
         if most is None and not (stated.max_length or stated.max_new_tokens):
             most = LONGEST_SUMMARY
-        chosen = {"max_new_tokens": most, "num_beams": self.stage.num_beams, "do_sample": False}
+        chosen = {"max_new_tokens": most, "num_beams": self.stage.num_beams}
         return {name: value for name, value in chosen.items() if value is not None}
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:

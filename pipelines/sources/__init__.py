@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from actors.errors import nearest
+from pipelines.sources.audio import Audio
 from pipelines.sources.base import Read, Reject, Skipped, Source, answer_schema
 from pipelines.sources.csv import Csv
 from pipelines.sources.images import Images
@@ -14,14 +15,14 @@ from pipelines.sources.parquet import Parquet
 from pipelines.sources.text import Text
 
 __all__ = [
-    "AnySource", "Csv", "Images", "Jsonl", "KINDS", "LATER", "Parquet", "Read", "Reject",
+    "AnySource", "Audio", "Csv", "Images", "Jsonl", "KINDS", "LATER", "Parquet", "Read", "Reject",
     "Skipped", "Source", "Text", "answer_schema",
 ]  # fmt: skip
 
-KINDS = ("parquet", "jsonl", "csv", "text", "images")
+KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio")
 """The kinds of source there are."""
 
-LATER = ("audio", "video", "webdataset", "lance", "iceberg", "delta", "sql", "hub")
+LATER = ("video", "webdataset", "lance", "iceberg", "delta", "sql", "hub")
 """The kinds of source that are named already and not there yet."""
 
 
@@ -42,7 +43,7 @@ def _known(given: Any) -> Any:
 
 
 AnySource = Annotated[
-    Annotated[Parquet | Jsonl | Csv | Text | Images, Field(discriminator="kind")],
+    Annotated[Parquet | Jsonl | Csv | Text | Images | Audio, Field(discriminator="kind")],
     BeforeValidator(_known),
 ]
 """The `source:` block of a pipeline file: one of the kinds, told apart by `kind`."""

@@ -1,7 +1,8 @@
 """Files that are one row each: read whole, several at once where the way is long."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pyarrow as pa
 
@@ -60,17 +61,24 @@ def whole_table(
     rows: Sequence[tuple[SourceFile, bytes | str | Reject]], name: str, columns: pa.Schema
 ) -> pa.Table:
     """Lay one row per file out: `path`, and the content under `name` or why there is none."""
-    goods = [(file, None if isinstance(got, Reject) else got) for file, got in rows]
-    offered = {
-        "path": [location(file) for file, _ in rows],
-        name: [got for _, got in goods],
-    }
+    named = [(file, got if isinstance(got, Reject) else {name: got}) for file, got in rows]
+    return whole_rows(named, columns)
+
+
+def whole_rows(
+    rows: Sequence[tuple[SourceFile, Mapping[str, Any] | Reject]], columns: pa.Schema
+) -> pa.Table:
+    """Lay one row per file out: `path`, and its other columns or why there are none."""
+    values = [
+        {"path": location(file)} | ({} if isinstance(got, Reject) else dict(got))
+        for file, got in rows
+    ]
     rejects = [told(got) if isinstance(got, Reject) else None for _, got in rows]
     return pa.table(
         [
             pa.array([file.name for file, _ in rows], pa.string()),
             pa.nulls(len(rows), pa.int64()).fill_null(0),
-            *(pa.array(offered[field.name], field.type) for field in columns),
+            *(pa.array([row.get(f.name) for row in values], f.type) for f in columns),
             pa.array(rejects, REJECT.type),
         ],
         schema=answer_schema(columns),
