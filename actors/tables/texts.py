@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from actors.batching import Cut, Part, sort_parts
-from actors.encoder import Tokens
 from actors.sentence_encoder import SentenceEncoder
 from actors.stage import Device, Item, Pass, Row
 from actors.tables.features import TRUNCATED, VECTORS
@@ -33,16 +32,13 @@ class TextPass(Pass):
         return len(self.names) * (self.size + 1)
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
-        """One item per text that is there."""
+        """One item per text that is there; its note is the place of its column."""
         there = [[(n, text) for n, text in enumerate(self._texts(row)) if text] for row in rows]
         found = iter(self.sentences.encoder.encode([text for row in there for _, text in row]))
-        return [[self._item(place, next(found)) for place, _ in row] for row in there]
+        return [[replace(next(found), note=place).item() for place, _ in row] for row in there]
 
     def _texts(self, row: Row) -> list[str]:
         return [text_of(row, n).strip() if row[n] is not None else "" for n in self.names]
-
-    def _item(self, place: int, tokens: Tokens) -> Item:
-        return replace(tokens, note=place).item()
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its vector, its column's place, whether it was cut."""
