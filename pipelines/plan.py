@@ -98,7 +98,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     above = ""
     for number, spec in enumerate(pipeline.stages, 1):
         step = _step(pipeline, spec, number, f"{file}, stage {number} ({spec.task})", base, cache)
-        step = _wire(step, spec, f"{file}, {step.label}", flowing)
+        step = _wire(step, spec, f"{file}, {step.label}", flowing, cache)
         above = _hash(above, describe(step))
         drafts.append(replace(step, fingerprint=above))
     keep = _keep(pipeline, file, flowing, drafts)
@@ -152,7 +152,8 @@ def _step(
 ) -> Step:
     """One stage without its wiring: class, options, models, device."""
     try:
-        stage = catalog.stage_class(spec.task)(**spec.options)
+        kind = catalog.stage_class(spec.task)
+        stage = kind.model_validate(spec.options, context={"base": base})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     except ValidationError as error:
@@ -188,7 +189,9 @@ def _step(
 
 def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     known = list(catalog.stage_class(spec.task).model_fields)
-    name = str(error["loc"][0]) if error["loc"] else ""
+    if not error["loc"]:  # options that contradict each other
+        return f"{where}, options: {error['msg'].removeprefix('Value error, ')}."
+    name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return (
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
@@ -207,7 +210,9 @@ def _models(
         return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
-    main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
+    main = _resolve(
+        name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
+    )
     config = _config(main, where, cache)
     problem = stage.check(config) if config is not None else None
     if problem:
@@ -230,7 +235,7 @@ def _other(
 ) -> ModelRef:
     """Resolve the model, or the folder of files, that an option names."""
     if places.get("holds") != "files":
-        return _resolve(name, None, where, base, task, places["embedded"])
+        return _resolve(name, places.get("revision"), where, base, task, places["embedded"])
     try:
         return resolve_files(str(name), base)
     except UsageError as error:
@@ -245,7 +250,13 @@ def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
 
 
 def _resolve(
-    name: str | None, revision: str | None, where: str, base: Path, task: str, instead: str | None
+    name: str | None,
+    revision: str | None,
+    where: str,
+    base: Path,
+    task: str,
+    instead: str | None,
+    weights: bool = True,
 ) -> ModelRef:
     if name is None:
         raise UsageError(
@@ -254,12 +265,12 @@ def _resolve(
             + (f"\n  or the embedded one:  model: {instead}" if instead else "")
         )
     try:
-        return resolve(name, revision, base, instead)
+        return resolve(name, revision, base, instead, weights)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 
 
-def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
+def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Path) -> Step:
     """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
     stage, reads = step.stage, step.reads
     _known(spec.input, reads, "input", where, spec.task)
@@ -270,7 +281,11 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
         if name in spec.input or name not in stage.optional_reads or name in flowing.made
     }
     for name, column in inputs.items():
-        _check_input(where, name, column, reads[name], flowing)
+        _check_input(where, name, column, reads[name], stage.rounds, flowing)
+    config = _config(step.model, where, cache) if step.model else None
+    problem = stage.wired(inputs, config)
+    if problem:
+        raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
     for name, column in outputs.items():
         _check_output(where, name, column, outputs, flowing)
@@ -288,9 +303,9 @@ def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, ta
 
 
 def _check_input(
-    where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
+    where: str, name: str, column: str, wanted: pa.DataType, rounds: bool, flowing: _Columns
 ) -> None:
-    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted, rounds)]
     meant = near[-1] if near else "COLUMN"
     if column not in flowing.made:
         raise UsageError(
@@ -300,7 +315,7 @@ def _check_input(
             f"  if one of them is meant, add to the stage:  input: {{{name}: {meant}}}"
         )
     found = flowing.made[column][0]
-    if not fits(found, wanted):
+    if not fits(found, wanted, rounds):
         raise UsageError(
             f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
             f"  columns here: {flowing.list()}\n"

@@ -6,6 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from actors import sound
+
+SOUND = (b"RIFF", b"fLaC")
+"""How the files of sound begin that tasks write."""
+
+STEP = 1 / 32768
+"""One step of 16 bits: rounding may take a sample to either side."""
+
 
 def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answer") -> None:
     """Fail at the first place where two nested values differ by more than `tolerance`."""
@@ -19,5 +27,10 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
             assert_close(*pair, tolerance, f"{where}[{number}]")
     elif isinstance(expected, Real) and not isinstance(expected, (bool, int)):
         assert abs(found - expected) <= tolerance, f"{where}: {found} for {expected}"
+    elif isinstance(expected, bytes) and expected.startswith(SOUND) and found != expected:
+        samples = [sound.decode(data) for data in (found, expected)]
+        assert samples[0][1] == samples[1][1], f"{where}: {samples[0][1]} for {samples[1][1]}"
+        apart = np.abs(samples[0][0] - samples[1][0]).max()
+        assert apart <= tolerance + STEP, f"{where}: samples differ by {apart}"
     else:
         assert found == expected, f"{where}: {found!r} for {expected!r}"

@@ -249,8 +249,8 @@ def test_a_model_that_cannot_do_the_task_is_refused(
 ) -> None:
     model = str(tiny(text.bert_encoder).folder)
     assert refused("plan", pipeline(stages=[{"task": "ner", "model": model}])) == (
-        f"p.yaml, stage 1 (ner): model '{model}': ner needs a ...ForTokenClassification model "
-        "or a spaCy pipeline, but the model's config.json names BertModel (bert)"
+        f"p.yaml, stage 1 (ner): model '{model}': ner needs a ...ForTokenClassification model, "
+        "a spaCy pipeline or a GLiNER model, but the model's config.json names BertModel (bert)"
     )
 
 

@@ -1,0 +1,1 @@
+"""Machinery of tasks that make sound: voices, converters of voices, separators of sources."""
