@@ -77,8 +77,8 @@ def xvector(folder: Path, layer: bool = False) -> Path:
     return _sound_model(folder, hf.Wav2Vec2ForXVector, hf.Wav2Vec2Config(**SOUND_SIZE))
 
 
-def frames(folder: Path, **settings: Any) -> Path:
-    config = hf.Wav2Vec2Config(**SOUND_SIZE, **settings)
+def frames(folder: Path, labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")) -> Path:
+    config = hf.Wav2Vec2Config(**SOUND_SIZE, **labelled(list(labels)))
     return _sound_model(folder, hf.Wav2Vec2ForAudioFrameClassification, config)
 
 
@@ -118,9 +118,9 @@ def talk(*pieces: tuple[float, float]) -> bytes:
 
 
 DIALOGUES: list[Row] = [
-    {"audio": talk((2.5, 90), (0.5, 0), (2.5, 600))},
+    {"audio": talk((2.5, 90), (0.5, 0), (2.5, 2_000))},
     {"audio": talk((1.0, 200))},
-    {"audio": talk((2.0, 90), (1.0, 0), (2.0, 600), (1.0, 0), (2.0, 90))},
+    {"audio": talk((2.0, 90), (1.0, 0), (2.0, 2_000), (1.0, 0), (2.0, 90))},
     {"audio": SILENCE},
 ]
 PAIRS: list[Row] = [
@@ -156,7 +156,9 @@ NO_TALKS: dict[str, Row] = {
 
 CASES = {
     "speaker-attribution": Case(no_model, TALKS, NO_TALKS),
-    "speaker-diarization": Case(voices, DIALOGUES, NO_RECORDINGS, {"alike": 0.9}),
+    "speaker-diarization": Case(
+        voices, DIALOGUES, NO_RECORDINGS, {"alike": 0.5, "min_speaker": 0.3}
+    ),
     "speaker-embedding": Case(voices, LONGER, NO_SPEECH),
     "speaker-identification": Case(enrolled, LONGER, NO_SPEECH),
     "speaker-verification": Case(voices, PAIRS, {**NO_PAIRS}),
