@@ -3,6 +3,7 @@
 Nothing here keeps state between calls, so `encode` may run in several threads at once.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from actors.errors import RowRejected, StageFailed
+from actors.generation import ENCODER_DECODERS, Generation, padded
 from actors.stage import Batching, Device, Item
 
 # Families whose answers do not change when rows are padded under the attention mask: each one is
@@ -23,9 +25,8 @@ PADDING_IS_EXACT = frozenset(
     {
         *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie"),
         *("modernbert", "mpnet", "roberta", "xlm-roberta"),
-        *("bart", "marian", "mbart", "mt5", "pegasus", "t5"),
     }
-)
+).union(ENCODER_DECODERS)
 # RoBERTa and its kin count positions from pad_token_id + 1, so two of the 514 rows never serve.
 POSITIONS_START_AFTER_PAD = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
 # For a model that states no length at all (T5's positions are relative): what BERT and T5 saw.
@@ -38,12 +39,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One window of a text: token ids (int64), whether it is the cut start of a longer text, and
-    what the task wants to find again beside the answer."""
+    """One window of a text: token ids (int64), whether it is the cut start of a longer text, what
+    the task wants to find again beside the answer, and, for two texts in one window, the number of
+    the text that each token belongs to (int64), as the tokenizer counts."""
 
     ids: np.ndarray
     cut: bool = False
     note: Any = None
+    types: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -120,6 +123,11 @@ class Encoder:
         self.pad = self.tokenizer.pad_token_id
         if self.pad is None:
             self.pad = getattr(model.config, "pad_token_id", None)
+        # A DistilBERT saved with BERT's tokenizer is given types that it cannot read.
+        reads = inspect.signature(model.forward).parameters
+        self.typed = "token_type_ids" in reads and "token_type_ids" in (
+            self.tokenizer.model_input_names
+        )
 
     def _backend(self, overlap: int) -> Any:
         """Return the tokenizer proper, set up once: changing it later is not safe in threads."""
@@ -176,35 +184,44 @@ class Encoder:
 
     def inputs(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """Return the model's inputs, padded on the right to the longest item, on the device."""
-        lengths = np.array([len(item.data.ids) for item in items])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self.pad or 0, dtype=np.int64)
-        ids[mask] = np.concatenate([item.data.ids for item in items])
-        arrays = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
-        return {name: torch.from_numpy(a).to(self.device.name) for name, a in arrays.items()}
+        given = padded(items, self.pad, self.device)
+        if self.typed and items[0].data.types is not None:
+            types = torch.zeros_like(given["input_ids"])
+            known = np.concatenate([item.data.types for item in items])
+            types[given["attention_mask"].bool()] = torch.from_numpy(known).to(types)
+            given["token_type_ids"] = types
+        return given
+
+    def outputs(self, items: Sequence[Item], *names: str) -> list[np.ndarray]:
+        """Return these outputs of the model: each float32, (items, ...)."""
+        with torch.inference_mode():
+            found = self.model(**self.inputs(items))
+        return [getattr(found, name).float().cpu().numpy() for name in names]
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         """Return the model's logits: float32, (items, ...)."""
+        return self.outputs(items, "logits")[0]
+
+    def logits_at(self, items: Sequence[Item], token: int) -> list[np.ndarray]:
+        """Return, per item, the logits at the places of one token: float32, (places, ...).
+
+        Only those leave the device: a vocabulary's logits for each token of a batch are gigabytes.
+        """
+        inputs = self.inputs(items)
+        places = inputs["input_ids"] == token
         with torch.inference_mode():
-            logits = self.model(**self.inputs(items)).logits
-        found: np.ndarray = logits.float().cpu().numpy()
-        return found
+            found = self.model(**inputs).logits[places].float().cpu().numpy()
+        return np.split(found, places.sum(dim=1).cumsum(0)[:-1].tolist())
+
+    def writing(self, beams: int | None) -> Batching:
+        """How rows may share a batch that a sequence-to-sequence model answers with `beams`."""
+        return Generation(self.model, self.tokenizer, self.device).batching(beams)
 
     def generate(self, items: Sequence[Item], settings: Mapping[str, Any]) -> list[tuple[str, int]]:
         """Return what a sequence-to-sequence model writes for each item, and its tokens' number,
         the end mark counted."""
-        with torch.inference_mode():
-            ids = self.model.generate(**self.inputs(items), **settings)[:, 1:].cpu().numpy()
-        written = [self._to_the_end(row) for row in ids]
-        texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
-        return [(text.strip(), len(row)) for text, row in zip(texts, written, strict=True)]
-
-    def _to_the_end(self, ids: np.ndarray) -> np.ndarray:
-        """Cut after the first end mark: a batch is filled up with padding or more end marks."""
-        ends = np.flatnonzero(np.isin(ids, self.model.generation_config.eos_token_id))
-        if len(ends):
-            return ids[: ends[0] + 1]
-        return ids[: np.flatnonzero(ids != self.pad).max(initial=-1) + 1]
+        written = Generation(self.model, self.tokenizer, self.device).write(items, settings)
+        return [(one.text.strip(), one.count) for one in written]
 
 
 def _located(found: Any) -> Tokens:

@@ -11,17 +11,14 @@ import numpy as np
 import torch
 from transformers import AutoFeatureExtractor
 
+from actors.audio_families import PADDING_IS_EXACT, RAW
 from actors.encoder import load_model
 from actors.errors import RowRejected, StageFailed
 from actors.sound import Samples
 from actors.stage import Batching, Device, Item
 
-# Families that hear raw samples through convolutions. Where those are normalised layer by layer,
-# padding under the mask is exact; group norm averages over the padding too (it moved probabilities
-# by 0.2), so those only meet recordings of their own length. Any other family that is padded by
-# its extractor to one size is "fixed"; what is not known is "shape".
-RAW = frozenset({"data2vec-audio", "hubert", "sew", "sew-d", "unispeech", "unispeech-sat",
-                 "wav2vec2", "wav2vec2-conformer", "wavlm"})  # fmt: skip
+# A filter bank's frame: 25 ms every 10 ms, in samples at 16 kHz, as Kaldi cuts them (AST).
+FRAME, HOP = 400, 160
 
 
 class Listener:
@@ -34,13 +31,15 @@ class Listener:
         self.rate = int(self.extractor.sampling_rate)
         self.config = self.model.config
         self.raw = self.config.model_type in RAW
+        self.input_name = self.model.main_input_name
 
     @property
     def batching(self) -> Batching:
         """How recordings may share a batch; the budget is in samples, or in items of one size."""
         if not self.raw:
             return Batching("shape", rows=16 if self.device.name == "cpu" else 64, budget=1 << 30)
-        exact = getattr(self.config, "feat_extract_norm", "") == "layer" and self.masked
+        by_layer = getattr(self.config, "feat_extract_norm", "") == "layer"
+        exact = by_layer and self.masked and self.config.model_type in PADDING_IS_EXACT
         # 20 s on a CPU, where larger activations leave the cache; minutes on a GPU.
         budget = 20 * self.rate if self.device.name == "cpu" else 600 * self.rate
         return Batching("length" if exact else "shape", rows=32, budget=budget)
@@ -54,11 +53,27 @@ class Listener:
     def shortest(self) -> int:
         """Samples that the first frame takes: fewer cannot be heard."""
         if not self.raw:
-            return 1
+            return FRAME if self.config.model_type == "audio-spectrogram-transformer" else 1
         length, hop = 1, 1
         for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
             length, hop = length + (kernel - 1) * hop, hop * stride
         return length
+
+    @property
+    def longest(self) -> int | None:
+        """Samples that the model hears at once: its extractor cuts what is longer. None: any."""
+        if self.raw:
+            return None
+        if self.config.model_type == "audio-spectrogram-transformer":
+            return int(self.extractor.max_length) * HOP
+        # Whisper's name for it, and CLAP's.
+        found = getattr(self.extractor, "n_samples", None) or self.extractor.nb_max_samples
+        return int(found)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of a classifier, in the order of its outputs."""
+        return labels_of(self.config)
 
     def features(self, samples: Samples, **settings: Any) -> Item:
         """Return what the model is given for one stretch of sound: (samples,) or (frames, size).
@@ -71,12 +86,12 @@ class Listener:
                 f"{len(samples)} samples at {self.rate} Hz; the model needs {self.shortest}",
             )
         made = self.extractor(samples, sampling_rate=self.rate, return_tensors="np", **settings)
-        data = np.asarray(made[self.model.main_input_name][0], dtype=np.float32)
+        data = np.asarray(made[self.input_name][0], dtype=np.float32)
         return Item(data, cost=len(data) if self.raw else 1, shape=data.shape)
 
     def inputs(self, items: Sequence[Item]) -> Mapping[str, Any]:
         """Return the model's inputs on the device, padded on the right to the longest item."""
-        name, arrays = self.model.main_input_name, [item.data for item in items]
+        name, arrays = self.input_name, [item.data for item in items]
         if not self.raw:
             return {name: self._tensor(np.stack(arrays)).to(self.model.dtype)}
         lengths = np.array([len(array) for array in arrays])
@@ -92,6 +107,11 @@ class Listener:
         """Return the model's output object for a micro-batch."""
         with torch.inference_mode():
             return self.model(**self.inputs(items))
+
+    def logits(self, items: Sequence[Item]) -> np.ndarray:
+        """Return a classifier's outputs: float32, (items, labels)."""
+        found: np.ndarray = self.forward(items).logits.float().cpu().numpy()
+        return found
 
     def _tensor(self, array: Any) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device.name)

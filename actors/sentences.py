@@ -32,16 +32,20 @@ def sentence_spans(text: str) -> list[Span]:
 
     If less than half of the text is whole sentences, headings and short entries count as well.
     """
-    spans = every_span(text)
+    spans = every_sentence(text)
     whole = [span for span in spans if _is_sentence(text[slice(*span)])]
     covered = sum(end - start for start, end in whole)
     return whole if 2 * covered >= sum(end - start for start, end in spans) else spans
 
 
-def every_span(text: str) -> list[Span]:
-    """Return the spans of all that is said: sentences, headings and entries; only white space
-    between them is left out."""
-    return [span for block in blocks(text) for span in _split(text, *block)]
+def every_sentence(text: str) -> list[Span]:
+    """Return the spans of all sentences, headings and entries of lists, in order."""
+    return [span for block in sentences_by_block(text) for span in block]
+
+
+def sentences_by_block(text: str) -> list[list[Span]]:
+    """Return the sentences of each paragraph or entry: all of the text but white space."""
+    return [_split(text, *block) for block in blocks(text)]
 
 
 def _split(text: str, start: int, end: int) -> list[Span]:

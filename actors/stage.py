@@ -5,7 +5,7 @@ does the work on a list of rows in three steps: prepare (threads, ahead of the d
 device, one micro-batch), finish (one row). The worker does everything around them.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -127,12 +127,25 @@ def model_option(hub: str | None, embedded: str | None, help: str) -> Any:
     return Field(None, description=help, json_schema_extra={"hub": hub, "embedded": embedded})
 
 
+def folder_option(help: str) -> Any:
+    """An option that names a local folder of files; it is pinned by its content like a model.
+
+    None, the default, means none. `load` finds it in `files.others[option name]`.
+    """
+    return Field(
+        None, description=help, json_schema_extra={"hub": None, "embedded": None, "holds": "files"}
+    )
+
+
 class Stage(BaseModel):
     """Base of every task. Fields are options; class attributes are facts about the task.
 
     reads           the columns it reads, under its own names; `optional_reads` may be missing.
     models          its default models; None for a task that works without weights.
+    weights         whether it opens the model's weights; false where its tokenizer is enough.
     version         raised when the same model and options begin to answer differently.
+    rounds          numbers of any type are read as the nearest float of the type that is read;
+                    otherwise only types that lose nothing are.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
     sample          a row for the example, where the columns' names do not say what to put in them.
@@ -143,7 +156,9 @@ class Stage(BaseModel):
     reads: ClassVar[Columns]
     optional_reads: ClassVar[frozenset[str]] = frozenset()
     models: ClassVar[Defaults | None] = None
+    weights: ClassVar[bool] = True
     version: ClassVar[int] = 1
+    rounds: ClassVar[bool] = False
     chunk: ClassVar[int] = 256
     example: ClassVar[Mapping[str, Any]] = {}
     sample: ClassVar[Row] = {}
@@ -160,6 +175,14 @@ class Stage(BaseModel):
         """
         return self.reads
 
+    def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
+        """Say what is wrong when a pipeline has columns for just these of the stage's inputs, or
+        None: for a stage of which each input may be missing, but not all of them.
+
+        `config` is the model's config.json, if it has one.
+        """
+        return None
+
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Say why a transformers config.json (as a mapping) cannot do this task, or None."""
         return None
@@ -167,7 +190,8 @@ class Stage(BaseModel):
     def model_options(
         self, config: Mapping[str, Any] | None
     ) -> list[tuple[str, Mapping[str, Any]]]:
-        """The options that name further models, each with its defaults per profile.
+        """The options that name further models or folders, each with its defaults per profile,
+        and the `revision` that it must have, if it must.
 
         `config` is the main model's config.json: override this where it decides what is needed.
         """
@@ -176,6 +200,7 @@ class Stage(BaseModel):
             (name, f.json_schema_extra)
             for name, f in fields.items()
             if isinstance(f.json_schema_extra, dict) and "hub" in f.json_schema_extra
+            if "holds" not in f.json_schema_extra or getattr(self, name) is not None
         ]
 
     def load(self, files: ModelFiles, device: Device) -> Model:

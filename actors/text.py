@@ -1,6 +1,7 @@
 """Text as a stage receives it: what is refused, and how broken lines are joined again."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,16 @@ def full_text_of(row: Row, name: str = "text") -> str:
     return text
 
 
+def texts_of(row: Row, name: str) -> list[str]:
+    """Return the row's list of texts; raise RowRejected as `text_of` does, for it or one in it."""
+    texts: Any = row[name]
+    if texts is None:
+        raise RowRejected("null_input", f"column '{name}' is null, expected a list of texts")
+    if not isinstance(texts, Sequence) or isinstance(texts, (str, bytes)):
+        raise RowRejected("wrong_type", f"'{name}' is {type(texts).__name__}, expected a list")
+    return [text_of({f"{name}[{n}]": text}, f"{name}[{n}]") for n, text in enumerate(texts)]
+
+
 def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"
 
@@ -62,6 +73,14 @@ def unbroken(text: str) -> tuple[str, np.ndarray]:
     kept = list(zip(starts, ends, strict=True))
     joined = "".join(text[a:b] for a, b in kept).replace("\n", " ").replace("\r", " ")
     return joined, np.concatenate([*(np.arange(a, b) for a, b in kept), [len(text)]])
+
+
+def flowing(text: str, join: bool) -> tuple[str, np.ndarray]:
+    """Return the text as a model reads it, its lines joined if `join`; and as `unbroken`, where its
+    code points come from."""
+    if join and "\n" in text:
+        return unbroken(text)
+    return text, np.arange(len(text) + 1)
 
 
 def _is_one_word(text: str, start: int, end: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from actors.encoder import softmax
+from actors.stage import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,16 @@ class Window:
     tokens: np.ndarray
     offsets: np.ndarray
     logits: np.ndarray
+
+
+def windows(items: Sequence[Item], logits: np.ndarray) -> list[Window]:
+    """Return the window of each item of `Encoder.windows`, given the model's (padded) logits."""
+    found = []
+    for item, scores in zip(items, logits, strict=True):
+        offsets, plain = item.data.note
+        ids = item.data.ids
+        found.append(Window(ids[plain], offsets[plain], scores[: len(ids)][plain]))
+    return found
 
 
 def join(windows: Sequence[Window], overlap: int) -> Window:

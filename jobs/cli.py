@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(
-            "interrupted: what is committed stays; run again to go on from there", file=sys.stderr
-        )
+        stays = "what is committed stays; run again to go on from there"
+        said = "no model was written" if args.verb == "train" else stays
+        print(f"interrupted: {said}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is no error of ours.
@@ -102,8 +102,8 @@ def _version() -> str:
 # what each verb takes -----------------------------------------------------------------------
 
 
-def _takes_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a pipeline file (YAML)")
+def _takes_file(parser: argparse.ArgumentParser, what: str = "a pipeline file (YAML)") -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help=what)
     parser.add_argument(
         "--set",
         action="append",
@@ -127,6 +127,11 @@ def _takes_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reuse", metavar="OLD_OUT", help="take over unchanged stages' columns from this output"
     )
+
+
+def _takes_training(parser: argparse.ArgumentParser) -> None:
+    _takes_file(parser, "a training file (YAML)")
+    parser.add_argument("--fresh", action="store_true", help="replace the model that is there")
 
 
 def _takes_output(parser: argparse.ArgumentParser) -> None:
@@ -227,6 +232,17 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _train(args: argparse.Namespace) -> int:
+    from jobs.train import load, print_report, train
+
+    training = load(args.file, args.set)
+    report = train(training, args.file, cache_folder(), args.fresh)
+    print_report(report)
+    if args.json:
+        _print_json(report)
+    return 0
+
+
 def _models(args: argparse.Namespace) -> int:
     from actors.models.embedded import EMBEDDED, prepare_all
 
@@ -275,6 +291,12 @@ VERBS: dict[str, tuple[Verb, Callable[[argparse.ArgumentParser], None], str, str
         _takes_output,
         "state of an output: rows, rejects, runs, models",
         "gristmill show out/documents",
+    ),
+    "train": (
+        _train,
+        _takes_training,
+        "train a model on a table, to be used as a stage",
+        "gristmill train churn.yaml",
     ),
     "models": (
         _models,

@@ -43,6 +43,7 @@ def describe(name: str) -> dict[str, Any]:
         "writes": {n: str(t) for n, t in stage.writes.items()},
         "options": [_option(n, f) for n, f in stage_class.model_fields.items()],
         "models": _models(name, stage),
+        "needs_model": stage.models is not None,
         "example": yaml.safe_dump(example_of(name, stage), sort_keys=False),
         "sample": sample_of(stage),
     }
@@ -61,7 +62,8 @@ def _option(name: str, field: FieldInfo) -> dict[str, Any]:
     return {
         "name": name,
         "type": kind,
-        "default": field.default,
+        "required": field.is_required(),
+        "default": None if field.is_required() else field.default,
         "limits": limits,
         "help": field.description or "",
     }
@@ -135,13 +137,17 @@ def print_task(task: dict[str, Any]) -> None:
         for name, kind in task[title].items():
             may = "  (may be left out)" if title == "reads" and name in task["optional"] else ""
             console.print(f"  {name}: {kind}{may}")
+        if not task[title]:
+            console.print("  the columns that the model was trained on")
     console.print("options")
     for option in task["options"]:
         limits = ", ".join(f"{word} {value}" for word, value in option["limits"].items())
         note = f" ({limits})" if limits else ""
-        console.print(f"  {option['name']}: {option['type']} = {option['default']!r}{note}")
+        given = ", required" if option["required"] else f" = {option['default']!r}"
+        console.print(f"  {option['name']}: {option['type']}{given}{note}")
         console.print(textwrap.indent(textwrap.fill(option["help"], 92), "      "))
-    console.print("models, the defaults first" if task["models"] else "works without a model")
+    own = "needs a model of your own" if task["needs_model"] else "works without a model"
+    console.print("models, the defaults first" if task["models"] else own)
     for model in task["models"]:
         console.print(f"  {model['name']} ({model['licence'] or 'licence not stated'})")
         if model["quality"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,8 @@ EXAMPLES = {
     "source": "{kind: images, path: FOLDER}",
     "stages": "[{task: ocr}]",
     "sink": "{kind: parquet, path: NEW_FOLDER}",
+    "target": "COLUMN",
+    "output": "models/NEW_FOLDER",
 }
 """What to type where a key of the file is missing."""
 
@@ -36,6 +38,9 @@ EXPECTED = {
     "string_pattern_mismatch": "should be letters, digits and . _ - only, a letter or digit first",
 }
 """What pydantic says in Python's words, in those of a pipeline file."""
+
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -93,11 +98,16 @@ def parse(data: Any, file: str, settings: Sequence[str] = ()) -> Pipeline:
             f"this is {this}.\n  a whole one to copy:  gristmill tasks TASK"
         )
     for setting in settings:
-        _override(data, setting)
+        override(data, setting)
+    return checked(Pipeline, data, file)
+
+
+def checked(kind: type[Kind], data: Mapping[str, Any], file: str) -> Kind:
+    """Check a mapping as what `kind` describes. Raises UsageError with a line for each error."""
     try:
-        return Pipeline.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(e, data) for e in _causes(error.errors())]
+        lines = [_explain(e, data, kind) for e in _causes(error.errors())]
         raise UsageError("\n".join(f"{file}{line}" for line in lines)) from None
 
 
@@ -115,8 +125,8 @@ def _problem(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _override(data: Any, setting: str) -> None:
-    """Apply one `a.b.0.c=value`; the value is YAML."""
+def override(data: Any, setting: str) -> None:
+    """Apply one `a.b.0.c=value`; the value is YAML. Raises UsageError."""
     place, equals, text = setting.partition("=")
     keys = place.strip().split(".")
     if not equals or not all(keys):
@@ -153,7 +163,7 @@ def _causes(errors: Sequence[Any]) -> list[Any]:
     return [e for e in errors if e["type"] != "too_short" or e["loc"] not in deep]
 
 
-def _explain(error: Any, data: Any) -> str:
+def _explain(error: Any, data: Any, kind: type[BaseModel]) -> str:
     """One line for one pydantic error: place, what was expected, the nearest right word."""
     place = [p for n, p in enumerate(error["loc"]) if not _is_tag(n, error["loc"])]
     if place[-1:] and isinstance(place[-1], int) and place[0] == "stages":
@@ -161,7 +171,7 @@ def _explain(error: Any, data: Any) -> str:
     where = _where(place, data)
     key = str(place[-1]) if place else ""
     if error["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1], error, data)
+        known = _known_keys(place[:-1], data, kind)
         return f"{where}: unknown key '{key}'{nearest(key, known)}." + (
             f"\n  keys here: {', '.join(known)}" if known else ""
         )
@@ -204,13 +214,13 @@ def _where(place: Sequence[Any], data: Any) -> str:
     return "".join(f", {word}" for word in words)
 
 
-def _known_keys(place: Sequence[Any], error: Any, data: Any) -> list[str]:
+def _known_keys(place: Sequence[Any], data: Any, kind: type[BaseModel]) -> list[str]:
     """The keys that the model at a place has."""
-    model: Any = Pipeline
+    model: Any = kind
     for part in place:
         if isinstance(part, int):
             continue
-        if part == "source" and model is Pipeline:
+        if part == "source" and model is kind:
             return _source_keys(data)
         found = model.model_fields.get(part)
         model = _model_in(found.annotation) if found else None

@@ -165,9 +165,11 @@ class StepWorker:
 
     def _inputs(self, table: pa.Table) -> pa.Table:
         """The stage's inputs under its own names and types."""
-        reads = self.step.reads
+        reads, exact = self.step.reads, not self.step.stage.rounds
         columns = {name: table[column] for name, column in self.step.inputs.items()}
-        return pa.table({name: column.cast(reads[name]) for name, column in columns.items()})
+        return pa.table(
+            {name: column.cast(reads[name], safe=exact) for name, column in columns.items()}
+        )
 
 
 def _supervise(plan: Plan, step: Step) -> Supervisor:

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from actors import catalog
 from actors.errors import UsageError, nearest
-from actors.models.reference import ModelRef, config_of, resolve
+from actors.models.reference import ModelRef
 from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
+from pipelines.models import config_at, resolve_models
 from pipelines.parts import KEYS, REJECT
 from pipelines.spec import Pipeline, Pool, Resources, StageSpec
 from pipelines.types import fits
@@ -98,7 +99,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     above = ""
     for number, spec in enumerate(pipeline.stages, 1):
         step = _step(pipeline, spec, number, f"{file}, stage {number} ({spec.task})", base, cache)
-        step = _wire(step, spec, f"{file}, {step.label}", flowing)
+        step = _wire(step, spec, f"{file}, {step.label}", flowing, cache)
         above = _hash(above, describe(step))
         drafts.append(replace(step, fingerprint=above))
     keep = _keep(pipeline, file, flowing, drafts)
@@ -160,7 +161,7 @@ def _step(
         raise UsageError(
             "\n".join(_explain_option(where, spec, e) for e in error.errors())
         ) from None
-    model, others, reads = _models(pipeline, spec, stage, where, base, cache)
+    model, others, reads = resolve_models(pipeline, spec, stage, where, base, cache)
     on_gpu = spec.resources.gpus > 0
     precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision
     device = Device(
@@ -189,7 +190,9 @@ def _step(
 
 def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     known = list(catalog.stage_class(spec.task).model_fields)
-    name = str(error["loc"][0]) if error["loc"] else ""
+    if not error["loc"]:  # options that contradict each other
+        return f"{where}, options: {error['msg'].removeprefix('Value error, ')}."
+    name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return (
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
@@ -198,58 +201,7 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     return f"{where}, options: '{name}' {expected(error)}."
 
 
-def _models(
-    pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
-) -> tuple[ModelRef | None, dict[str, ModelRef], Columns]:
-    """Resolve the stage's model and those that its options name; tell what it reads with them."""
-    if stage.models is None:
-        if spec.model is not None:
-            raise UsageError(f"{where}: {spec.task} works without a model; leave  model  out.")
-        return None, {}, stage.inputs(None)
-    embedded = pipeline.models == "embedded"
-    name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
-    main = _resolve(name, spec.revision, where, base, spec.task, stage.models.embedded)
-    config = _config(main, where, cache)
-    problem = stage.check(config) if config is not None else None
-    if problem:
-        raise UsageError(f"{where}: model '{main.name}': {problem}")
-    others = {
-        option: _resolve(
-            getattr(stage, option) or (places["embedded"] if embedded else places["hub"]),
-            None,
-            f"{where}, option '{option}'",
-            base,
-            spec.task,
-            places["embedded"],
-        )
-        for option, places in stage.model_options(config)
-    }
-    return main, others, stage.inputs(config)
-
-
-def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
-    try:
-        return config_of(ref, cache)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
-def _resolve(
-    name: str | None, revision: str | None, where: str, base: Path, task: str, instead: str | None
-) -> ModelRef:
-    if name is None:
-        raise UsageError(
-            f"{where}: {task} has no default model in this profile.\n"
-            f"  name one:  model: org/name  or  model: ./folder"
-            + (f"\n  or the embedded one:  model: {instead}" if instead else "")
-        )
-    try:
-        return resolve(name, revision, base, instead)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
-def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
+def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Path) -> Step:
     """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
     stage, reads = step.stage, step.reads
     _known(spec.input, reads, "input", where, spec.task)
@@ -260,7 +212,11 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns) -> Step:
         if name in spec.input or name not in stage.optional_reads or name in flowing.made
     }
     for name, column in inputs.items():
-        _check_input(where, name, column, reads[name], flowing)
+        _check_input(where, name, column, reads[name], stage.rounds, flowing)
+    config = config_at(step.model, where, cache) if step.model else None
+    problem = stage.wired(inputs, config)
+    if problem:
+        raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
     for name, column in outputs.items():
         _check_output(where, name, column, outputs, flowing)
@@ -278,9 +234,9 @@ def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, ta
 
 
 def _check_input(
-    where: str, name: str, column: str, wanted: pa.DataType, flowing: _Columns
+    where: str, name: str, column: str, wanted: pa.DataType, rounds: bool, flowing: _Columns
 ) -> None:
-    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted)]
+    near = [c for c, (type, _) in flowing.made.items() if fits(type, wanted, rounds)]
     meant = near[-1] if near else "COLUMN"
     if column not in flowing.made:
         raise UsageError(
@@ -290,7 +246,7 @@ def _check_input(
             f"  if one of them is meant, add to the stage:  input: {{{name}: {meant}}}"
         )
     found = flowing.made[column][0]
-    if not fits(found, wanted):
+    if not fits(found, wanted, rounds):
         raise UsageError(
             f"{where} reads column '{column}' as {wanted}, and it is {found}.\n"
             f"  columns here: {flowing.list()}\n"

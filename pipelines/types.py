@@ -6,10 +6,13 @@ _TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 
 
-def fits(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a column of type `found` can be read as `wanted` without losing anything."""
+def fits(found: pa.DataType, wanted: pa.DataType, rounds: bool = False) -> bool:
+    """Whether a column of type `found` can be read as `wanted`: without losing anything, or, where
+    the reader `rounds`, as the nearest float of any number."""
     if pa.types.is_dictionary(found):
         found = found.value_type
+    if rounds and pa.types.is_floating(wanted):
+        return _is_number(found)
     if found == wanted:
         return True
     for family in (_TEXT, _BYTES):
@@ -31,6 +34,11 @@ def _integer_fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     if signed == wants_sign:
         return bool(found.bit_width <= wanted.bit_width)
     return bool(wants_sign and found.bit_width < wanted.bit_width)
+
+
+def _is_number(type: pa.DataType) -> bool:
+    checks = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(is_it(type) for is_it in checks)
 
 
 def _is_list(type: pa.DataType) -> bool:

@@ -249,8 +249,8 @@ def test_a_model_that_cannot_do_the_task_is_refused(
 ) -> None:
     model = str(tiny(text.bert_encoder).folder)
     assert refused("plan", pipeline(stages=[{"task": "ner", "model": model}])) == (
-        f"p.yaml, stage 1 (ner): model '{model}': ner needs a ...ForTokenClassification model "
-        "or a spaCy pipeline, but the model's config.json names BertModel (bert)"
+        f"p.yaml, stage 1 (ner): model '{model}': ner needs a ...ForTokenClassification model, "
+        "a spaCy pipeline or a GLiNER model, but the model's config.json names BertModel (bert)"
     )
 
 
@@ -369,6 +369,16 @@ def test_a_plan_that_cannot_be_scheduled_is_refused(
     with pytest.raises(UsageError) as caught:
         sizes(plan, cpus=4, gpus=0, speed={})
     assert str(caught.value) == message
+
+
+def test_a_task_without_a_default_names_the_embedded_models_it_could_have(refused: Refused) -> None:
+    said = refused("plan", pipeline(stages=[{"task": "keyword-spotting"}], models="embedded"))
+    assert said.splitlines() == [
+        "p.yaml, stage 1 (keyword-spotting): "
+        "keyword-spotting has no default model in this profile.",
+        "  name one:  model: org/name  or  model: ./folder",
+        "  embedded:  model: embedded:openwakeword  (CC-BY-NC-SA-4.0)",
+    ]
 
 
 def test_a_plan_is_told_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,23 +1,17 @@
 """What the papers say is so, and what the house asks of its code holds."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from actors.errors import RowRejected
-from actors.stage import ModelFiles
-from actors.worker import Worker
 from jobs.cli import VERBS
+from jobs.train import load as load_training
 from pipelines.file import load, parse
-from tests.close import assert_close
-from tests.tiny import text
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("actors", "pipelines", "jobs")
@@ -71,9 +65,16 @@ def test_the_readme_names_only_commands_that_are_there() -> None:
 
 
 def test_the_readme_s_pipeline_is_one() -> None:
-    (block,) = blocks("README.md", "yaml")
+    block, _ = blocks("README.md", "yaml")
     pipeline = parse(yaml.safe_load(block), "README.md")
     assert [stage.task for stage in pipeline.stages] == ["ocr", "ner", "summarization"]
+
+
+def test_the_readme_s_training_is_one(tmp_path: Path) -> None:
+    _, block = blocks("README.md", "yaml")
+    (tmp_path / "churn.yaml").write_text(block)
+    training = load_training(tmp_path / "churn.yaml")
+    assert (training.target, training.model) == ("churned", "gradient-boosting")
 
 
 @pytest.mark.parametrize(
@@ -107,29 +108,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & HEAVY == set()
 
 
-@pytest.fixture
-def guide(tmp_path: Path) -> ModuleType:
-    """The task of CONTRIBUTING.md, as the file that it would be."""
-    path = tmp_path / "fill_mask.py"
-    path.write_text(blocks("CONTRIBUTING.md", "python")[0], encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("fill_mask", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_task_of_the_guide_answers_and_rejects(guide: ModuleType, tmp_path: Path) -> None:
-    _, builder, line = blocks("CONTRIBUTING.md", "python")
-    names = dict(vars(text))
-    exec(builder, names)
-    case = eval(f"{{{line}}}", names)["fill-mask"]
-    worker = Worker(guide.FillMask(), ModelFiles(case.build(tmp_path)))
-    rows, bad = list(case.good), case.bad
-    alone = [worker.answer([row])[0] for row in rows]
-    answers = worker.answer([*bad.values(), *rows])
-    assert_close(answers[len(bad) :], alone, 1e-6)
-    assert [a.reason for a in answers[: len(bad)] if isinstance(a, RowRejected)] == list(bad)
+def test_the_guide_shows_files_as_they_are() -> None:
+    task, *parts = blocks("CONTRIBUTING.md", "python")
+    assert task == paper("actors/nlp/fill_mask.py")
+    assert len(parts) == 2 and all(part in paper("tests/tiny/pairs.py") for part in parts)
 
 
 def test_only_one_place_catches_whatever_may_come() -> None:

@@ -21,6 +21,7 @@ FILES = {
         "model.safetensors": save({"weight": zeros(4)}),
         "pytorch_model.bin": b"pickle",
         "modeling.py": b"print('runs')",
+        "vocab.txt": b"[PAD]",
         "onnx/model.onnx": b"onnx",
     },
     "org/old": {"config.json": b"{}", "pytorch_model.bin": b"pickle"},
@@ -35,7 +36,7 @@ name, revision, *steps = json.loads(sys.argv[1])
 instead = "embedded:pp-ocrv6-small-det"
 told = {}
 try:
-    ref = resolve(name, revision, Path(), instead)
+    ref = resolve(name, revision, Path(), instead, weights="tokenizer" not in steps)
     told |= {"revision": ref.revision, "licence": ref.licence}
     if "config" in steps:
         told["config"] = config_of(ref, Path(), instead)
@@ -115,10 +116,20 @@ def test_a_model_is_pinned_by_commit_and_fetched_without_pickles_and_code(
     hub: str, tmp_path: Path
 ) -> None:
     expected = {"revision": COMMIT, "licence": "mit", "config": {"model_type": "bert"}}
-    files = ["config.json", "model.safetensors"]
+    files = ["config.json", "model.safetensors", "vocab.txt"]
     assert ask(tmp_path, hub, "org/good", None, "config", "fetch") == expected | {"files": files}
     offline = ask(tmp_path, CLOSED, "org/good", None, "config", "fetch")
     assert offline == expected | {"licence": None, "files": files}
+
+
+def test_where_a_tokenizer_is_enough_no_weights_are_fetched_or_asked_for(
+    hub: str, tmp_path: Path
+) -> None:
+    for name, files in (("org/good", ["config.json", "vocab.txt"]), ("org/old", ["config.json"])):
+        assert ask(tmp_path, hub, name, None, "fetch", "tokenizer")["files"] == files
+    offline = ask(tmp_path, CLOSED, "org/good", None, "fetch", "tokenizer")
+    assert offline["files"] == ["config.json", "vocab.txt"]
+    assert ask(tmp_path, CLOSED, "org/good", None)["kind"] == "UsageError"
 
 
 def test_a_config_alone_does_not_make_a_model_available_offline(hub: str, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from actors.models.embedded import prepare
 from actors.nlp.ner import Ner
 from actors.nlp.summarization import Summarization
 from actors.nlp.text_embedding import TextEmbedding
+from actors.nlp.text_ranking import TextRanking
+from actors.nlp.text_similarity import TextSimilarity
 from actors.stage import ModelFiles, Stage
 from actors.worker import Worker
 from tests.close import assert_close
@@ -78,6 +80,16 @@ def test_texts_of_like_meaning_lie_close(prepared: Prepared) -> None:
     found = answer(TextEmbedding(), prepared("all-minilm-l6-v2"), *texts)
     cosines = np.stack([a["embedding"] for a in found]) @ found[0]["embedding"]
     assert_close(cosines.tolist(), [1.0, 0.76, 0.0], 0.05)
+
+
+def test_the_document_that_answers_is_ranked_first_and_a_paraphrase_is_alike(
+    prepared: Prepared,
+) -> None:
+    files = prepared("all-minilm-l6-v2")
+    ranked = Worker(TextRanking(), files).answer([dict(TextRanking.sample)])
+    alike = Worker(TextSimilarity(), files).answer([dict(TextSimilarity.sample)])
+    assert [[one["index"] for one in answer["ranking"]] for answer in ranked] == [[1, 0]]
+    assert_close([answer["similarity"] for answer in alike], [0.76], 0.05)
 
 
 def test_a_summary_of_news_names_its_subject(prepared: Prepared) -> None:

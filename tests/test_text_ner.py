@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import transformers as hf
 
-from actors import spacy_ner
+from actors import spacy_text
 from actors.nlp.ner import Ner
 from actors.stage import Device, ModelFiles, Row
 from actors.text import unbroken
@@ -146,11 +146,11 @@ def test_spacy_reads_a_megabyte_in_pieces_to_its_end(ruled: ModelFiles) -> None:
 
 def test_pieces_leave_out_white_space_only() -> None:
     page = "a b\n\n" + "word " * 9_000 + "\n \n" + "y" * 50_000
-    found = spacy_ner.pieces(page, split=True)
+    found = spacy_text.pieces(page, split=True)
     assert "".join(piece for _, piece in found).split() != []
     assert "".join(page.split()) == "".join("".join(piece.split()) for _, piece in found)
     assert all(page[start:].startswith(piece) for start, piece in found)
-    assert max(len(piece) for _, piece in found) <= spacy_ner.LONGEST_PIECE
+    assert max(len(piece) for _, piece in found) <= spacy_text.LONGEST_PIECE
 
 
 def test_a_spacy_pipeline_without_a_finder_of_entities_is_refused() -> None:

@@ -8,7 +8,6 @@ import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub import try_to_load_from_cache as cached_file
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -17,7 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from actors.errors import StageFailed, UsageError
-from actors.models.folder import PICKLES, WEIGHTS, has_weights
+from actors.models.folder import CONFIGS, PICKLES, WEIGHTS, has_tokenizer, has_weights
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -32,15 +31,21 @@ LEFT_OUT = [
     *("*.mlmodel", "onnx/*", "openvino/*", "coreml/*", "original/*", "consolidated*.safetensors"),
 ]
 
+# The large files, which a task that reads the tokenizer alone does not need.
+WITHOUT_WEIGHTS = [*LEFT_OUT, *(f"*{suffix}" for suffix in WEIGHTS)]
+
 Unreachable = (httpx2.HTTPError, OSError)
 """What is raised when the hub does not answer, refuses, or is switched off."""
 
 
-def pin(name: str, revision: str | None, instead: str | None) -> tuple[str, str | None]:
+def pin(
+    name: str, revision: str | None, instead: str | None, weights: bool = True
+) -> tuple[str, str | None]:
     """Return the commit and the licence (if stated) of a model, without downloading it.
 
     A commit is taken as it is. When the hub cannot be reached, the commit of the copy in the
-    local cache is taken. `instead` is the embedded model that an error names. Raises UsageError.
+    local cache is taken. `instead` is the embedded model that an error names. Refuses a model
+    without safetensors if `weights` are needed. Raises UsageError.
     """
     if not NAME.fullmatch(name):
         raise UsageError(_not_a_name(name))
@@ -54,59 +59,63 @@ def pin(name: str, revision: str | None, instead: str | None) -> tuple[str, str 
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UsageError(_unknown(name, revision, error)) from None
     except Unreachable as error:
-        cached = _cached_commit(name, revision)
+        cached = _cached_commit(name, revision, weights)
         if cached is None:
             raise UsageError(_unreachable(name, error, instead)) from None
         return cached, None
-    _check_files(name, [file.rfilename for file in info.siblings or []])
+    if weights:
+        _check_files(name, [file.rfilename for file in info.siblings or []])
     licence = getattr(info.card_data, "license", None)
     return str(commit), str(licence) if licence else None
 
 
-def folder(name: str, commit: str) -> Path:
+def folder(name: str, commit: str, weights: bool = True) -> Path:
     """Return the folder of a model at a commit, downloading what is not cached.
 
-    Raises StageFailed when it cannot be had or has no safetensors.
+    Without `weights` they are left where they are. Raises StageFailed when it cannot be had or has
+    no safetensors.
     """
+    left_out = LEFT_OUT if weights else WITHOUT_WEIGHTS
     try:
-        found = Path(snapshot_download(name, revision=commit, ignore_patterns=LEFT_OUT))
+        found = Path(snapshot_download(name, revision=commit, ignore_patterns=left_out))
     except Unreachable as error:
         raise StageFailed(f"model '{name}' at {commit} cannot be downloaded: {error}") from None
-    if not has_weights(found):
+    if weights and not has_weights(found):
         raise StageFailed(f"model '{name}' at {commit} has no safetensors; pickles are refused")
     return found
 
 
 def config_file(name: str, commit: str, instead: str | None) -> Path | None:
-    """Return the model's config.json, or None when it has none. Raises UsageError when it is not
-    cached and the hub cannot be reached."""
-    cached = cached_file(name, "config.json", revision=commit)
-    if isinstance(cached, str):
-        return Path(cached)
+    """Return the file that tells of the model (CONFIGS), or None when it has none. Raises
+    UsageError when it is not cached and the hub cannot be reached."""
+    for file in CONFIGS:
+        cached = cached_file(name, file, revision=commit)
+        if isinstance(cached, str):
+            return Path(cached)
     try:
         # Asked first because it fails at once; the download tries again for 23 s.
-        HfApi().model_info(name, revision=commit, timeout=PATIENCE)
-        return Path(hf_hub_download(name, "config.json", revision=commit))
+        info = HfApi().model_info(name, revision=commit, timeout=PATIENCE)
+        held = {file.rfilename for file in info.siblings or []}
+        told = next((file for file in CONFIGS if file in held), None)
+        return Path(hf_hub_download(name, told, revision=commit)) if told else None
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UsageError(_unknown(name, commit, error)) from None
-    except EntryNotFoundError as error:
-        if isinstance(error, LocalEntryNotFoundError):
-            raise UsageError(_unreachable(name, error, instead)) from None
-        return None
     except Unreachable as error:
         raise UsageError(_unreachable(name, error, instead)) from None
 
 
-def _cached_commit(name: str, revision: str | None) -> str | None:
+def _cached_commit(name: str, revision: str | None, weights: bool) -> str | None:
     """Return the commit of the whole copy in the local cache, if there is one."""
     try:
         commit = HfApi().resolve_revision(name, revision=revision, local_files_only=True).resolved
+        left_out = LEFT_OUT if weights else WITHOUT_WEIGHTS
         found = snapshot_download(
-            name, revision=commit, ignore_patterns=LEFT_OUT, local_files_only=True
+            name, revision=commit, ignore_patterns=left_out, local_files_only=True
         )
     except (RevisionResolutionError, LocalEntryNotFoundError):
         return None
-    return commit if has_weights(Path(found)) else None
+    complete = has_weights if weights else has_tokenizer
+    return commit if complete(Path(found)) else None
 
 
 def _check_files(name: str, files: list[str]) -> None:

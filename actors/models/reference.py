@@ -15,42 +15,57 @@ from typing import Any, Literal
 
 from actors.errors import StageFailed, UsageError
 from actors.models.embedded import PREFIX, embedded, prepare, prepared
-from actors.models.folder import content_hash, locate
+from actors.models.folder import CONFIGS, content_hash, locate, locate_files
 
 LOCAL = ("./", "../", "/", "~")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model at one revision. `name` is as it was written; `folder` is set for source "local"."""
+    """A model at one revision. `name` is as it was written; `folder` is set for source "local".
+
+    Without `weights` only the small files are wanted: tokenizer, vocabulary, configuration.
+    """
 
     name: str
     source: Literal["hub", "embedded", "local"]
     revision: str
     licence: str | None = None
     folder: Path | None = None
+    weights: bool = True
 
 
-def resolve(name: str, revision: str | None, base: Path, instead: str | None = None) -> ModelRef:
+def resolve(
+    name: str, revision: str | None, base: Path, instead: str | None = None, weights: bool = True
+) -> ModelRef:
     """Pin a model: on the driver, in seconds, without downloading weights.
 
     `revision` is a hub revision, or for the other sources the revision that must be found;
     `base` is the folder of the pipeline file; `instead` is the embedded model to name when the
-    hub cannot be reached. Raises UsageError.
+    hub cannot be reached; `weights` tells whether any are needed. Raises UsageError.
     """
     if name.startswith(PREFIX):
         model = embedded(name.removeprefix(PREFIX))
         _check_pinned(name, revision, model.revision)
-        return ModelRef(name, "embedded", model.revision, model.licence)
+        return ModelRef(name, "embedded", model.revision, model.licence, weights=weights)
     if name.startswith(LOCAL) or name in (".", ".."):
-        folder = locate(name, base)
+        folder = locate(name, base, weights)
         found = content_hash(folder)
         _check_pinned(name, revision, found)
-        return ModelRef(name, "local", found, folder=folder)
+        return ModelRef(name, "local", found, folder=folder, weights=weights)
     from actors.models import hub  # half a second of imports that other sources do not need
 
-    commit, licence = hub.pin(name, revision, instead)
-    return ModelRef(name, "hub", commit, licence)
+    commit, licence = hub.pin(name, revision, instead, weights)
+    return ModelRef(name, "hub", commit, licence, weights=weights)
+
+
+def resolve_files(name: str, base: Path) -> ModelRef:
+    """Pin a local folder of files by its content; `base` is the folder of the pipeline file.
+
+    Raises UsageError when it is missing or empty.
+    """
+    folder = locate_files(name, base)
+    return ModelRef(name, "local", content_hash(folder), folder=folder)
 
 
 def fetch(ref: ModelRef, cache: Path) -> Path:
@@ -66,11 +81,11 @@ def fetch(ref: ModelRef, cache: Path) -> Path:
         return _local(ref, ref.folder)
     from actors.models import hub
 
-    return hub.folder(ref.name, ref.revision)
+    return hub.folder(ref.name, ref.revision, ref.weights)
 
 
 def config_of(ref: ModelRef, cache: Path, instead: str | None = None) -> Mapping[str, Any] | None:
-    """Return the model's config.json (a spaCy pipeline's meta.json) without its weights.
+    """Return the model's config.json (spaCy's meta.json, GLiNER's own) without its weights.
 
     None when there is neither, or when an embedded model is not prepared yet. Raises UsageError
     when the hub cannot be reached.
@@ -95,8 +110,8 @@ def _config_path(ref: ModelRef, cache: Path, instead: str | None) -> Path | None
         folder = prepared(embedded(ref.name.removeprefix(PREFIX)), cache)
     if folder is None:
         return None
-    spacy = folder / "meta.json"
-    return spacy if spacy.is_file() else folder / "config.json"
+    names = ("meta.json", *CONFIGS)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _check_pinned(name: str, asked: str | None, found: str) -> None:

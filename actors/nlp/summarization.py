@@ -1,7 +1,6 @@
 """summarization: the gist of a text, in its own best sentences or in new ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -158,8 +157,7 @@ class Writer(Model):
     def __init__(self, stage: Summarization, encoder: "Encoder") -> None:
         self.stage = stage
         self.encoder = encoder
-        # A beam multiplies what one row takes; 16 rows of 4 beams fill a decoder's matrices.
-        self.batching = replace(encoder.batching, rows=min(16, encoder.batching.rows))
+        self.batching = encoder.writing(stage.num_beams)
         self.prefix = T5_PREFIX if encoder.model.config.model_type == "t5" else ""
         self.settings = self._settings(encoder.model.generation_config)
 
@@ -167,7 +165,7 @@ class Writer(Model):
         most = self.stage.max_new_tokens
         if most is None and not (stated.max_length or stated.max_new_tokens):
             most = LONGEST_SUMMARY
-        chosen = {"max_new_tokens": most, "num_beams": self.stage.num_beams, "do_sample": False}
+        chosen = {"max_new_tokens": most, "num_beams": self.stage.num_beams}
         return {name: value for name, value in chosen.items() if value is not None}
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:

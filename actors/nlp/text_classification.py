@@ -1,23 +1,21 @@
 """text-classification: which of a model's labels fit a text."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
+from actors.scores import BEST, ScoredStage, Scorer, usual_activation
+from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row
 from actors.text import full_text_of
 from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
     from actors.encoder import Encoder
 
-SCORES = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 
-
-class TextClassification(TextStage):
+class TextClassification(ScoredStage, TextStage):
     """Says which of a model's labels fit a text, and how well.
 
     `label` and `score` are the best label; `scores` the best `top_k`, best first. Scores are
@@ -30,23 +28,10 @@ class TextClassification(TextStage):
         hub="distilbert/distilbert-base-uncased-finetuned-sst-2-english", licence="Apache-2.0"
     )
 
-    top_k: int = option(5, "Most labels in `scores`.", ge=1, le=10_000)
-    threshold: float = option(
-        0.0, "Leave out labels that score less; `label` is null where none is left.", ge=0, le=1
-    )
-    activation: Literal["auto", "softmax", "sigmoid", "none"] = option(
-        "auto", "How scores are made of the model's outputs; auto: as its problem_type says."
-    )
-
     @property
     def writes(self) -> Columns:
         """The best label, its score, the best few, and whether the text was cut."""
-        return {
-            "label": pa.string(),
-            "score": pa.float32(),
-            "scores": SCORES,
-            "label_truncated": pa.bool_(),
-        }
+        return {**BEST, "label_truncated": pa.bool_()}
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept models that were trained to classify sequences."""
@@ -72,8 +57,8 @@ class Classifier(Model):
         self.encoder = encoder
         self.batching = encoder.batching
         config = encoder.model.config
-        self.labels = [config.id2label[number] for number in range(config.num_labels)]
-        self.activation = _activation(config) if stage.activation == "auto" else stage.activation
+        labels = [config.id2label[number] for number in range(config.num_labels)]
+        self.scorer = Scorer.of(stage, labels, usual_activation(config))
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
         """One item per text: its tokens."""
@@ -82,30 +67,10 @@ class Classifier(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: scores (float32, one per label) and whether the text was cut."""
-        scores = self._scores(self.encoder.logits(items))
+        scores = self.scorer.scores(self.encoder.logits(items))
         return [(row, item.data.cut) for row, item in zip(scores, items, strict=True)]
-
-    def _scores(self, logits: np.ndarray) -> np.ndarray:
-        from actors.encoder import sigmoid, softmax
-
-        if self.activation == "softmax":
-            return softmax(logits)
-        return sigmoid(logits) if self.activation == "sigmoid" else logits
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Name the best labels."""
         ((scores, cut),) = outputs
-        best = np.argsort(-scores, kind="stable")[: self.stage.top_k]
-        if self.activation != "none":
-            best = best[scores[best] >= self.stage.threshold]
-        named = [{"label": self.labels[n], "score": float(scores[n])} for n in best]
-        first = named[0] if named else {"label": None, "score": None}
-        return {**first, "scores": named, "label_truncated": cut}
-
-
-def _activation(config: Any) -> str:
-    """Return the activation that transformers' own pipeline chooses for the model."""
-    if config.problem_type == "regression":
-        return "none"
-    many = config.problem_type == "multi_label_classification" or config.num_labels == 1
-    return "sigmoid" if many else "softmax"
+        return {**self.scorer.best(scores), "label_truncated": cut}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from actors.sentences import every_span
+from actors.sentences import every_sentence
 from actors.sound import Samples
 from actors.text import unbroken
 
@@ -13,7 +13,7 @@ and memory grows with them. Sentences of prose have 75 to 150."""
 
 def utterances(text: str) -> list[str]:
     """Return a text's sentences, headings and entries; what is longer is cut between words."""
-    whole = [unbroken(text[start:end])[0] for start, end in every_span(text)]
+    whole = [unbroken(text[start:end])[0] for start, end in every_sentence(text)]
     return [part for sentence in whole for part in _parts(sentence)]
 
 

@@ -119,9 +119,9 @@ def roberta_config(vocabulary: int, **settings: Any) -> Any:
     return hf.RobertaConfig(vocab_size=vocabulary, **{**size, **settings})
 
 
-def roberta_classifier(folder: Path) -> Path:
+def roberta_classifier(folder: Path, **settings: Any) -> Path:
     tokenizer = byte_tokenizer(hf.RobertaTokenizer)
-    config = roberta_config(len(tokenizer), **labelled(["bad", "fair", "good"]))
+    config = roberta_config(len(tokenizer), **labelled(["bad", "fair", "good"]), **settings)
     return save(folder, hf.RobertaForSequenceClassification(config), tokenizer)
 
 

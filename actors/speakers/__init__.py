@@ -1,0 +1,1 @@
+"""Who speaks, and when: what the tasks on voices share."""

@@ -1,0 +1,209 @@
+"""`gristmill train`: fits a model as a file says, measures it, and puts its folder in place."""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.architecture import is_text_encoder, why_not
+from actors.errors import SinkFailed, UsageError, nearest
+from actors.models.embedded import PREFIX
+from actors.models.folder import content_hash
+from actors.models.reference import config_of, fetch, resolve
+from actors.tables.stored import FAMILY
+from actors.tables.training import EncoderChoice, Report, Settings
+from actors.tables.training import train as fit
+from pipelines.file import checked, override
+from pipelines.file import read as read_file
+from pipelines.training import TableRead, TableTraining, check_model, goal_of, read_table
+
+ENCODER = PREFIX + "all-minilm-l6-v2"
+"""The text encoder when the file names none: it needs no hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a training was asked for: its file, and the folder of the embedded models."""
+
+    file: Path
+    cache: Path
+    fresh: bool
+
+    @property
+    def base(self) -> Path:
+        """The folder where the file's relative paths begin."""
+        return self.file.resolve().parent
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> TableTraining:
+    """Read and check a training file; `settings` are `a.b=value` overrides. Raises UsageError."""
+    data = read_file(path)
+    if not isinstance(data, dict):
+        raise UsageError(
+            f"{path.name}: a training file is a mapping with task, source, target and output."
+        )
+    for setting in settings:
+        override(data, setting)
+    task = data.get("task")
+    if task not in TASKS:
+        said = f"there is no training for {task!r}{nearest(str(task), TASKS)}" if task else ""
+        raise UsageError(
+            f"{path.name}: {said or 'the file does not say its task'}.\n"
+            f"  tasks that can be trained: {', '.join(TASKS)}"
+        )
+    return checked(TASKS[task][0], data, path.name)
+
+
+def train(training: TableTraining, file: Path, cache: Path, fresh: bool = False) -> dict[str, Any]:
+    """Train as a file asks; returns the report. `cache` is the folder of the embedded models.
+
+    Raises UsageError, RunFailed when an embedded model or the source fails, and SinkFailed when
+    the folder cannot be written.
+    """
+    try:
+        return TASKS[training.task][1](training, Place(file, cache, fresh))
+    except UsageError as error:
+        raise UsageError(f"{file.name}: {error}") from None
+
+
+def train_table(training: TableTraining, place: Place) -> dict[str, Any]:
+    """Train a model of tables: read, fit beside the output, and swap it in by a rename."""
+    output = (place.base / Path(training.output).expanduser()).resolve()
+    _check_output(output, place.fresh)
+    check_model(training)
+    read = read_table(training, place.base)
+    settings = Settings(
+        goal=goal_of(training),
+        target=training.target,
+        model=training.model,
+        features=training.kinds,
+        test=training.split.test,
+        seed=training.split.seed,
+        threads=training.threads or len(os.sched_getaffinity(0)),
+        encoder=_encoder(training, place),
+    )
+    trained = fit(read.table, settings)
+    aside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
+    try:
+        aside.mkdir(parents=True)
+        trained.save(aside)
+        _put(aside, output)
+    except OSError as error:
+        raise SinkFailed(f"the model cannot be written to {output}: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return _said(training, trained.report, read, output)
+
+
+def _encoder(training: TableTraining, place: Place) -> EncoderChoice | None:
+    """The text encoder on this machine, if the model reads texts."""
+    if training.model != "text-and-table":
+        return None
+    ref = resolve(training.encoder or ENCODER, None, place.base)
+    name = str(ref.folder) if ref.folder else ref.name
+    folder = fetch(ref, place.cache)
+    config = config_of(ref, place.cache) or {}
+    if not is_text_encoder(config):
+        raise UsageError(why_not("encoder:", "a text encoder (such as BertModel)", config))
+    return EncoderChoice(name, ref.revision, folder)
+
+
+def _check_output(output: Path, fresh: bool) -> None:
+    """Refuse a folder that is not ours, and a model that is there unless it is to be replaced."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not _is_ours(output):
+        raise UsageError(
+            f"{output} holds something that gristmill train did not write, and is left alone.\n"
+            "  name another folder:  output: models/NEW_FOLDER"
+        )
+    if not fresh:
+        raise UsageError(
+            f"{output} holds a trained model already.\n"
+            "  to replace it:  gristmill train FILE --fresh"
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        said = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and said.get("model_type") == FAMILY
+
+
+def _put(aside: Path, output: Path) -> None:
+    """Sync what was written, and rename it into place. An old model goes last; a kill between the
+    two renames leaves it beside the output, under a hidden name."""
+    for path in [*aside.iterdir(), aside]:
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+    old = aside.with_name(aside.name + ".old")
+    if output.exists():
+        output.rename(old)
+    try:
+        aside.rename(output)
+    finally:
+        if old.exists() and not output.exists():
+            old.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _said(training: TableTraining, report: Report, read: TableRead, output: Path) -> dict[str, Any]:
+    """The report as --json prints it."""
+    return {
+        "task": training.task,
+        "model": training.model,
+        "target": training.target,
+        "output": str(output),
+        "revision": content_hash(output),
+        "rows": report.rows,
+        "rows left out": {**read.rows_left_out, **report.dropped},
+        "rows with truncated texts": report.truncated,
+        "features": report.features,
+        "columns left out": {**read.columns_left_out, **report.left_out},
+        "metrics": report.metrics,
+        "baseline": report.baseline,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The report for people, on stderr."""
+    rows = report["rows"]
+    baseline = "mean" if "MAE" in report["metrics"] else "shares"
+    lines = [
+        f"{report['task']} of '{report['target']}' by {report['model']}: learned from "
+        f"{rows['train']:,} rows, measured on {rows['test']:,} others",
+        f"  features          {', '.join(f'{n} ({k})' for n, k in report['features'].items())}",
+        *(f"  column left out   {name}: {why}" for name, why in report["columns left out"].items()),
+        *(f"  rows left out     {n:,}: {why}" for why, n in report["rows left out"].items()),
+    ]
+    if report["rows with truncated texts"]:
+        lines.append(f"  texts cut short   in {report['rows with truncated texts']:,} rows")
+    lines.append(f"  {'':17} {'model':>10} {BASELINES[baseline]:>22}")
+    for name, value in report["metrics"].items():
+        lines.append(f"  {name:17} {value:10.4g} {report['baseline'][name]:22.4g}")
+    lines += [
+        f"written to {report['output']}; to use it:",
+        f"  stages: [{{task: {report['task']}, model: {report['output']}}}]",
+    ]
+    print("\n".join(lines), file=sys.stderr)
+
+
+BASELINES = {"mean": "always the mean", "shares": "the commonest class"}
+"""What the model is compared with."""
+
+Trainer = Callable[[TableTraining, Place], dict[str, Any]]
+
+TASKS: dict[str, tuple[type[TableTraining], Trainer]] = {
+    "tabular-classification": (TableTraining, train_table),
+    "tabular-regression": (TableTraining, train_table),
+}
+"""The tasks that can be trained: what their file says, and what trains them."""

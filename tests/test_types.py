@@ -1,0 +1,37 @@
+"""Which column can be read as what: without loss, or as the nearest float where a stage rounds."""
+
+import pyarrow as pa
+import pytest
+
+from pipelines.types import fits
+
+NUMBERS = [pa.int64(), pa.uint64(), pa.float16(), pa.float64(), pa.bool_(), pa.decimal128(10, 2)]
+OTHERS = [pa.string(), pa.timestamp("s"), pa.list_(pa.float64()), pa.binary()]
+
+
+@pytest.mark.parametrize("found", NUMBERS, ids=str)
+def test_a_stage_that_rounds_reads_every_number(found: pa.DataType) -> None:
+    assert fits(found, pa.float64(), rounds=True)
+    assert fits(pa.dictionary(pa.int8(), found), pa.float64(), rounds=True)
+    assert not fits(found, pa.string(), rounds=True)
+
+
+@pytest.mark.parametrize("found", OTHERS, ids=str)
+def test_what_is_no_number_is_never_rounded(found: pa.DataType) -> None:
+    assert not fits(found, pa.float64(), rounds=True)
+
+
+def test_a_stage_that_does_not_round_reads_only_what_loses_nothing() -> None:
+    assert [fits(found, pa.float64()) for found in NUMBERS] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert fits(pa.int32(), pa.float64()) and not fits(pa.int64(), pa.float64())
+
+
+def test_a_stage_that_rounds_does_not_round_whole_numbers() -> None:
+    assert not fits(pa.float64(), pa.int64(), rounds=True)
