@@ -27,6 +27,11 @@ MOST_ODD = 20
 """Groups of odd windows that are set aside in search of so many speakers."""
 
 
+FAIR = 0.25
+"""Part of an even share of the speech that each of a known number of speakers has, as a rule: the
+odd windows of a long recording add up to more seconds than `least`, but not to that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gathering:
     """How windows are gathered.
@@ -66,15 +71,17 @@ def _groups(vectors: Vectors, seconds: Seconds, how: Gathering) -> list[Group]:
 
 
 def _so_many(tree: Any, seconds: Seconds, speakers: int, least: float) -> list[Group]:
-    """Return so many groups, of at least so much speech if there are.
+    """Return so many groups, of a speaker's size if there are.
 
     The last two groups of the tree are often all speakers and a few odd windows; so it is cut lower
-    and lower, until there are enough groups of a speaker's size.
+    and lower, until enough groups have FAIR of an even share of the speech, or else `least`.
     """
-    for groups in range(speakers, min(speakers + MOST_ODD, len(seconds)) + 1):
-        found = _largest(fcluster(tree, groups, "maxclust"), seconds, least)
-        if len(found) >= speakers:
-            return found[:speakers]
+    cuts = range(speakers, min(speakers + MOST_ODD, len(seconds)) + 1)
+    for enough in (max(least, FAIR * float(seconds.sum()) / speakers), least):
+        for groups in cuts:
+            found = _largest(fcluster(tree, groups, "maxclust"), seconds, enough)
+            if len(found) >= speakers:
+                return found[:speakers]
     return _largest(fcluster(tree, speakers, "maxclust"), seconds, 0.0)
 
 
