@@ -371,6 +371,16 @@ def test_a_plan_that_cannot_be_scheduled_is_refused(
     assert str(caught.value) == message
 
 
+def test_a_task_without_a_default_names_the_embedded_models_it_could_have(refused: Refused) -> None:
+    said = refused("plan", pipeline(stages=[{"task": "keyword-spotting"}], models="embedded"))
+    assert said.splitlines() == [
+        "p.yaml, stage 1 (keyword-spotting): "
+        "keyword-spotting has no default model in this profile.",
+        "  name one:  model: org/name  or  model: ./folder",
+        "  embedded:  model: embedded:openwakeword  (CC-BY-NC-SA-4.0)",
+    ]
+
+
 def test_a_plan_is_told_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", pipeline(), "--json", "--set", "sink.path=elsewhere"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from pydantic import ValidationError
 
 from actors import sound
 from actors.audio.keyword_spotting import KeywordSpotting
@@ -94,6 +95,11 @@ def test_wake_words_of_a_stretch_are_those_of_the_whole() -> None:
     assert HEARD == 31_712  # 196 frames of 512 samples, 160 apart
 
 
+def test_windows_that_leave_gaps_are_refused() -> None:
+    with pytest.raises(ValidationError, match="would not be heard"):
+        KeywordSpotting(window_seconds=0.4)
+
+
 @pytest.fixture
 def wake_words(cache: Path) -> ModelFiles:
     return ModelFiles(prepare("openwakeword", cache))
@@ -141,3 +147,10 @@ def test_a_wake_word_is_found_late_in_a_long_recording_and_beside_others(
     (hit,) = answers[0]["keywords"]
     end = (place + len(spoken)) / RATE
     assert hit["start"] < place / RATE < end - 0.5 < hit["end"] < end + 1.5
+
+
+@pytest.mark.embedded
+def test_no_wake_word_is_heard_in_silence_or_one_sample(wake_words: ModelFiles) -> None:
+    rows: list[Row] = [{"audio": wav(np.zeros(n, np.float32))} for n in (1, 160, RATE)]
+    nothing = {"label": None, "score": None, "keywords": []}
+    assert spot(wake_words, rows) == [nothing] * 3

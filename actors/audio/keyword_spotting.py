@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import model_validator
 
 from actors.audio_families import classifies_sound, why_no_classifier
 from actors.audio_stage import AudioStage
@@ -45,13 +46,12 @@ class KeywordSpotting(AudioStage):
     to the end of the last (seconds), with the best score. `label` and `score` (0..1) are the best
     hit, null where there is none. The embedded wake words have windows of their own: a score every
     80 ms for what was said in the two seconds before, so `end` is close to the word's end and
-    `start` up to two seconds early; they are licensed for non-commercial use.
+    `start` up to two seconds early; they are licensed for non-commercial use, so they are taken
+    only when the file names them.
     """
 
     models: ClassVar[Defaults] = Defaults(
-        hub="superb/wav2vec2-base-superb-ks",
-        licence="Apache-2.0",
-        embedded="embedded:openwakeword",
+        hub="superb/wav2vec2-base-superb-ks", licence="Apache-2.0"
     )
 
     threshold: float = option(0.5, "Least score of a hit.", ge=0, le=1)
@@ -59,11 +59,20 @@ class KeywordSpotting(AudioStage):
         ["_silence_", "_unknown_", "_background_noise_"], "Labels that are no keywords."
     )
     window_seconds: float = option(
-        1.0, "Seconds that a classifier hears at once; AST cuts what is longer.", ge=0.1, le=30
+        1.0, "Seconds that a classifier hears at once, at most what it takes.", ge=0.1, le=30
     )
     hop_seconds: float = option(
         0.5, "Seconds between the starts of a classifier's windows.", ge=0.02, le=30
     )
+
+    @model_validator(mode="after")
+    def _nothing_is_skipped(self) -> "KeywordSpotting":
+        if self.hop_seconds > self.window_seconds:
+            raise ValueError(
+                f"hop_seconds {self.hop_seconds:g} is more than window_seconds"
+                f" {self.window_seconds:g}: what lies between two windows would not be heard"
+            )
+        return self
 
     @property
     def writes(self) -> Columns:

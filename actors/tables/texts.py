@@ -1,6 +1,7 @@
 """Texts of a table's rows as vectors: the first pass of a text-and-table model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,18 @@ class TextPass(Pass):
         return len(self.names) * (self.size + 1)
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
-        """One item per text that is there."""
+        """One item per text that is there; its note is the place of its column."""
         there = [[(n, text) for n, text in enumerate(self._texts(row)) if text] for row in rows]
         found = iter(self.sentences.encoder.encode([text for row in there for _, text in row]))
-        return [[self._item(place, next(found)) for place, _ in row] for row in there]
+        return [[replace(next(found), note=place).item() for place, _ in row] for row in there]
 
     def _texts(self, row: Row) -> list[str]:
         return [text_of(row, n).strip() if row[n] is not None else "" for n in self.names]
 
-    def _item(self, place: int, tokens: Any) -> Item:
-        plain: Item = tokens.item()
-        return Item(_Placed(tokens.ids, tokens.cut, place), plain.cost, plain.shape)
-
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its vector, its column's place, whether it was cut."""
         vectors = self.sentences.vectors(items)
-        return [(v, i.data.place, i.data.cut) for v, i in zip(vectors, items, strict=True)]
+        return [(v, i.data.note, i.data.cut) for v, i in zip(vectors, items, strict=True)]
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """The row with its texts' vectors beside each other."""
@@ -56,19 +53,6 @@ class TextPass(Pass):
             found[place, :-1], found[place, -1] = vector, 0
         cut = [self.names[place] for _, place, was_cut in outputs if was_cut]
         return {**row, VECTORS: found.reshape(-1), TRUNCATED: cut}
-
-
-class _Placed:
-    """Tokens of the text in one column."""
-
-    __slots__ = ("cut", "ids", "place")
-
-    def __init__(self, ids: np.ndarray, cut: bool, place: int) -> None:
-        self.ids, self.cut, self.place = ids, cut, place
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.ids.nbytes)
 
 
 def vectors_of(step: TextPass, rows: Sequence[Row]) -> tuple[np.ndarray, int]:

@@ -16,10 +16,10 @@ MODELS = (
         ),
         inside="pyopen_wakeword/models",
         converter="wake_words",
-        # The package says Apache-2.0 of itself; openWakeWord's authors say this of its models.
+        # The package says Apache-2.0 of itself; openWakeWord says this of its models.
         licence="CC-BY-NC-SA-4.0",
         about="openWakeWord: alexa, hey jarvis, hey mycroft, hey rhasspy, okay nabu; 1.5 M "
-        "parameters, by David Scripka and Michael Hansen; the speech embedding by Google",
+        "parameters, by David Scripka, packaged by Michael Hansen; the speech embedding by Google",
         quality="not for commercial use; the package is for Linux on x86-64 alone. Of each word "
         "spoken by two synthesizers: all 20 of a neural voice (Piper joe), 42 of 60 of espeak-ng's "
         "(alexa 10, hey jarvis 12, hey mycroft 0, hey rhasspy 11, okay nabu 9 of 12), never "
