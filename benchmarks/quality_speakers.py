@@ -43,6 +43,7 @@ VOICES = Wheel(
     sha256="1ed9e0ccf94be4845d69e7fa862dcf4c8b5801a758796966494c694f48184496",
     licence="MIT",
     megabytes=20,
+    target=("--platform", "manylinux_2_34_x86_64"),
 )
 
 RATE = 16_000
