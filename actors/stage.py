@@ -107,11 +107,13 @@ class Model(Pass):
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """The models that a task takes when the pipeline file names none, one per profile, and the
-    licence that the hub model's card states. Without a default the file must name a model."""
+    licence that the hub model's card states. Without a default the file must name a model;
+    `made_by` is the command that makes one, if there is such a command."""
 
     hub: str | None = None
     licence: str | None = None
     embedded: str | None = None
+    made_by: str | None = None
 
 
 def option(default: Any, help: str, **limits: Any) -> Any:

@@ -188,7 +188,8 @@ def _step(
 
 
 def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
-    known = list(catalog.stage_class(spec.task).model_fields)
+    kind = catalog.stage_class(spec.task)
+    known = list(kind.model_fields)
     if not error["loc"]:  # options that contradict each other
         return f"{where}, options: {error['msg'].removeprefix('Value error, ')}."
     name = str(error["loc"][0])
@@ -197,6 +198,10 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
             f"  options of {spec.task}: {', '.join(known) or 'none'}"
         )
+    if error["type"] == "missing":
+        said = f"{where}, options: '{name}' is missing. {kind.model_fields[name].description}"
+        example = json.dumps(kind.example.get(name), ensure_ascii=False)
+        return said + (f"\n  such as:  {name}: {example}" if name in kind.example else "")
     return f"{where}, options: '{name}' {expected(error)}."
 
 
@@ -210,6 +215,12 @@ def _models(
         return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
+    if name is None and stage.models.made_by:
+        raise UsageError(
+            f"{where}: {spec.task} needs a model of your own.\n"
+            f"  make one:  {stage.models.made_by}\n"
+            "  and name its folder:  model: ./FOLDER"
+        )
     main = _resolve(
         name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
     )

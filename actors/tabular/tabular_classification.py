@@ -19,6 +19,13 @@ class TabularClassification(TableStage):
     (0..1), `scores` the best `top_k`, best first. `unseen` names the features whose category
     training never saw, `truncated` the texts of which only the beginning was read. An infinite
     number is rejected (not_finite).
+
+    A model is made by `gristmill train FILE`, with a file such as
+
+        task: tabular-classification
+        source: {kind: csv, path: customers.csv}
+        target: churn
+        output: model
     """
 
     architecture: ClassVar[str] = "TabularClassifier"
