@@ -146,8 +146,8 @@ class Stage(BaseModel):
     models          its default models; None for a task that works without weights.
     weights         whether it opens the model's weights; false where its tokenizer is enough.
     version         raised when the same model and options begin to answer differently.
-    rounds          numbers of any type are read as the nearest float of the type that is read;
-                    otherwise only types that lose nothing are.
+    rounds          numbers of any type are read as the nearest float of the type that is read, and
+                    a column of nulls as any type; otherwise only types that lose nothing are.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
     sample          a row for the example, where the columns' names do not say what to put in them.
