@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 from actors.architecture import is_made_for, is_text_encoder, why_not
 from actors.errors import RowRejected, StageFailed
 from actors.inference_labels import kinds_of, labels_of
-from actors.scores import SCORES, named
+from actors.scores import BEST, named
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 from actors.text import TEXT, full_text_of, texts_of
 from actors.text_stage import TextStage
@@ -108,12 +108,7 @@ class ZeroShotClassification(TextStage):
     @property
     def writes(self) -> Columns:
         """The best label, its score, all scores, and whether the text was cut."""
-        return {
-            "label": pa.string(),
-            "score": pa.float32(),
-            "scores": SCORES,
-            "label_truncated": pa.bool_(),
-        }
+        return {**BEST, "label_truncated": pa.bool_()}
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept models of inference and text encoders."""
