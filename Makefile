@@ -36,9 +36,10 @@ chaos: $(READY) ## the long kill campaign: processes die at random, no row may
 bench: $(READY) ## speed and memory beside other ways of doing the same
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,bench]'
 	$(BIN)/python -m benchmarks.run --repeat 3 --write
+	$(BIN)/python -m benchmarks.tasks --repeat 3 --write
 
-quality: $(READY) ## what reading the demo's pages costs, and how right it is
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ocr
+quality: $(READY) ## how right the tasks are with the embedded models, on real data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality --write
 
 clean: ## remove the environment and what the tools left; models stay in their cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -374,7 +374,8 @@ def test_a_plan_that_cannot_be_scheduled_is_refused(
 def test_a_task_without_a_default_names_the_embedded_models_it_could_have(refused: Refused) -> None:
     said = refused("plan", pipeline(stages=[{"task": "keyword-spotting"}], models="embedded"))
     assert said.splitlines() == [
-        "p.yaml, stage 1 (keyword-spotting): keyword-spotting has no default model in this profile.",
+        "p.yaml, stage 1 (keyword-spotting): "
+        "keyword-spotting has no default model in this profile.",
         "  name one:  model: org/name  or  model: ./folder",
         "  embedded:  model: embedded:openwakeword  (CC-BY-NC-SA-4.0)",
     ]

@@ -56,6 +56,14 @@ def test_the_number_of_voices_obeys_what_is_known(how: Gathering, count: int) ->
     assert len(gather(*people(12, 30, 8), how)) == count
 
 
+def test_odd_windows_are_no_speaker_where_the_number_is_known() -> None:
+    vectors, seconds = people(60, 60, 8)
+    vectors[:60] += vectors[60]  # the two are more alike than the odd ones are to either
+    voices = gather(unit(vectors), seconds, Gathering(0.7, speakers=2, least=2.0))
+    found = (unit(vectors) @ voices.T).argmax(1)
+    assert sorted(np.bincount(found[:120]).tolist()) == [60, 60]
+
+
 def test_a_long_recording_is_gathered_by_a_sample_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, seconds = people(120, 300)
     monkeypatch.setattr(clustering, "MOST_COMPARED", 50)
