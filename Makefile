@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
+# What the demo opens; any other embedded model is fetched when something first asks for it.
+DEMO_MODELS := pp-ocrv6-small-det pp-ocrv6-small-rec en-core-web-sm all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check chaos bench quality clean
@@ -15,7 +17,7 @@ READY := .venv/ready
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(READY) ## make .venv, install everything into it, prepare the embedded models
+setup: $(READY) ## make .venv, install everything into it, prepare the demo's models
 
 demo: $(READY) ## make sample documents, read and annotate them, say where the result lies
 	$(BIN)/gristmill demo
@@ -59,5 +61,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # What is in the models' cache already is not fetched again.
 $(READY): $(INSTALLED)
-	$(BIN)/gristmill models
+	$(BIN)/gristmill models $(DEMO_MODELS)
 	@touch $@
