@@ -223,8 +223,8 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Pat
     if problem:
         raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
+    _check_outputs(where, outputs, spec.output, step.number, flowing)
     for name, column in outputs.items():
-        _check_output(where, name, column, outputs, flowing)
         flowing.made[column] = (stage.writes[name], step.task)
     return replace(step, inputs=inputs, outputs=outputs)
 
@@ -259,19 +259,34 @@ def _check_input(
         )
 
 
-def _check_output(
-    where: str, name: str, column: str, outputs: Mapping[str, str], flowing: _Columns
+def _check_outputs(
+    where: str,
+    outputs: Mapping[str, str],
+    given: Mapping[str, str],
+    number: int,
+    flowing: _Columns,
 ) -> None:
-    if column in RESERVED or column.startswith("_"):
-        raise UsageError(
-            f"{where}, output: '{column}': names beginning with _ are gristmill's own."
-        )
-    if column in flowing.made or list(outputs.values()).count(column) > 1:
-        by = flowing.made[column][1] if column in flowing.made else "this stage"
-        raise UsageError(
-            f"{where} writes column '{column}', which {by} made already.\n"
-            f"  give it another name:  output: {{{name}: {column}_{len(flowing.made)}}}"
-        )
+    """Refuse reserved names, and names that are taken: all at once, with a mapping to copy."""
+    columns = list(outputs.values())
+    for column in columns:
+        if column in RESERVED or column.startswith("_"):
+            raise UsageError(
+                f"{where}, output: '{column}': names beginning with _ are gristmill's own."
+            )
+    taken = {n: c for n, c in outputs.items() if c in flowing.made or columns.count(c) > 1}
+    if taken:
+        other = {**given, **{name: f"{name}_{number}" for name in taken}}
+        raise UsageError(f"{where} writes {_say_taken(taken.values(), other, flowing)}")
+
+
+def _say_taken(columns: Iterable[str], other: Mapping[str, str], flowing: _Columns) -> str:
+    """Who made these columns already, and an `output` that renames them."""
+    makers = {column: flowing.made.get(column, (None, "this stage"))[1] for column in columns}
+    told = ", ".join(f"'{column}'" for column in makers)
+    by = " and ".join(dict.fromkeys(makers.values()))
+    s, what = ("s", "them other names") if len(makers) > 1 else ("", "it another name")
+    renamed = ", ".join(f"{name}: {column}" for name, column in other.items())
+    return f"column{s} {told}, which {by} made already.\n  give {what}:  output: {{{renamed}}}"
 
 
 def _keep(pipeline: Pipeline, file: str, flowing: _Columns, steps: list[Step]) -> tuple[str, ...]:

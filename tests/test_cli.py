@@ -260,8 +260,8 @@ def test_a_column_of_another_type_is_refused_with_one_that_fits(refused: Refused
 
 def test_two_stages_that_write_one_column_are_refused(refused: Refused) -> None:
     assert refused("plan", pipeline(stages=[{"task": ECHO}, {"task": ECHO}])) == (
-        f"p.yaml, stage 2 ({ECHO}) writes column 'upper', which {ECHO} made already.\n"
-        "  give it another name:  output: {upper: upper_4}"
+        f"p.yaml, stage 2 ({ECHO}) writes columns 'upper', 'score', which {ECHO} made already.\n"
+        "  give them other names:  output: {upper: upper_2, score: score_2}"
     )
 
 

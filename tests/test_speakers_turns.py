@@ -147,6 +147,21 @@ def test_words_go_to_whose_turn_they_are_in() -> None:
     }
 
 
+def test_a_sentence_goes_whole_to_whom_most_of_it_does() -> None:
+    row = {
+        "turns": [turn(0, 1, 1), turn(1.5, 3, 2)],
+        "segments": [],
+        "words": words(
+            *((" How", 0, 0.4), (" are", 0.4, 0.8), (" you?", 0.9, 1.7)),  # lasts into the pause
+            *((" Fine.", 1.7, 2), (" And", 2, 2.2), (" you", 2.2, 2.6)),
+        ),
+    }
+    assert attribute(row)["transcript"] == "SPEAKER_1: How are you?\nSPEAKER_2: Fine. And you"
+    for cut in ("words without marks", " a. b? c!"):
+        row["words"] = words(*((f" {w}", n, n + 0.9) for n, w in enumerate(cut.split())))
+        assert [u["speaker"] for u in attribute(row)["utterances"]] == ["SPEAKER_1", "SPEAKER_2"]
+
+
 @pytest.mark.parametrize(
     ("start", "end", "speaker"),
     [
