@@ -6,12 +6,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from actors.architecture import is_made_for, why_not
+from actors.audio_families import ENGLISH_ONLY_WORDS, RAW
 from actors.audio_stage import AudioStage
 from actors.hearing.transcript import COLUMNS
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles, option
-
-ENGLISH_ALONE = 51_864
-"""Tokens of Whisper models of English alone; those of many languages have at least one more."""
 
 WINDOW = 30.0
 """Seconds of a window of models that spell: what they were trained on is half as long."""
@@ -94,8 +92,9 @@ class AutomaticSpeechRecognition(AudioStage):
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept Whisper and models that spell, with the options that are theirs."""
         if is_made_for(config, "WhisperForConditionalGeneration"):
-            return self._mistaken("Whisper, which hears 30 s at a time,", ONLY_SPELLERS) or self._not_known(config)
-        if is_made_for(config, "ForCTC") and "conv_stride" in config:
+            whisper = "Whisper, which hears 30 s at a time,"
+            return self._mistaken(whisper, ONLY_SPELLERS) or self._not_known(config)
+        if is_made_for(config, "ForCTC") and config.get("model_type") in RAW:
             return self._mistaken("a model that spells (...ForCTC)", ONLY_WHISPER)
         needed = "a Whisper model, or one that spells raw sound (...ForCTC of wav2vec 2.0 and kin)"
         return why_not("automatic-speech-recognition", needed, config)
@@ -112,7 +111,7 @@ class AutomaticSpeechRecognition(AudioStage):
 
     def _not_known(self, config: Mapping[str, Any]) -> str | None:
         """Refuse what a Whisper model of English alone cannot do."""
-        if config.get("vocab_size", 0) > ENGLISH_ALONE:
+        if config.get("vocab_size") != ENGLISH_ONLY_WORDS:
             return None
         if self.task == "translate":
             return "the model knows English alone: it cannot translate; name one of many languages"

@@ -80,9 +80,7 @@ class Speller(Model):
         """Per window: the likeliest letter of each frame that it keeps."""
         whole = [Item(item.data.samples, item.cost, item.shape) for item in items]
         letters = self._listener.forward(whole).logits.argmax(-1).cpu().numpy()
-        return [
-            self._kept(row, item.data) for row, item in zip(letters, items, strict=True)
-        ]
+        return [self._kept(row, item.data) for row, item in zip(letters, items, strict=True)]
 
     def _kept(self, letters: NDArray[np.int64], stretch: Stretch) -> NDArray[np.int64]:
         """Drop the frames of padding, and those that a neighbour hears better."""
@@ -104,5 +102,5 @@ class Speller(Model):
 
     def _word(self, offset: dict[str, Any]) -> Spoken:
         step = self._hop / self._listener.rate
-        start, end = offset["start_offset"] * step, offset["end_offset"] * step
+        start, end = (float(offset[f"{side}_offset"] * step) for side in ("start", "end"))
         return Spoken(f" {offset['word']}", start, end)

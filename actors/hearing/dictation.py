@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.audio_stage import AudioStage
-from actors.hearing.hearer import Hearer, Recording, Window
+from actors.hearing.hearer import Hearer, Window
 from actors.hearing.transcript import columns, sentences, text_of
 from actors.hearing.windows import (
     Loudness,
@@ -38,11 +38,10 @@ class Dictation(Model):
         rate = self._whisper.rate
         loud, hop = loudness(samples, rate), hop_of(rate)
         windows: list[Window] = []
-        recording: Recording | None = None
         for span in self._spans(loud, hop, len(samples)):
-            window = self._hearer.window(samples[span.start : span.end], span.start / rate, recording)
-            windows.append(window)
-            recording = window.recording
+            recording = windows[0].recording if windows else None
+            part, start = samples[span.start : span.end], span.start / rate
+            windows.append(self._hearer.window(part, start, recording))
         return [Item(window) for window in windows]
 
     def _spans(self, loud: Loudness, hop: int, length: int) -> list[Span]:
@@ -66,10 +65,11 @@ class Dictation(Model):
         """Join a recording's windows."""
         pieces = [piece for _, said in outputs for piece in said]
         language = outputs[0][0] if pieces else None
-        wishes = self._whisper.wishes
+        segments = sentences(pieces) if self._hearer.timed else pieces
+        wanted = self._whisper.wishes.timestamps
         return columns(
             text_of(pieces),
             language,
-            None if wishes.timestamps == "none" else sentences(pieces),
-            pieces if wishes.timestamps == "word" else None,
+            None if wanted == "none" else segments,
+            pieces if wanted == "word" else None,
         )

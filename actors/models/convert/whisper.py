@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from actors.errors import StageFailed
-from actors.models.convert.weights import State, fill, save, tensor
+from actors.models.convert.weights import fill, save, tensor
 
 Array = NDArray[Any]
 Weights = dict[str, Array]
@@ -25,7 +25,7 @@ Weights = dict[str, Array]
 FORMAT = 6
 """The file's version that CTranslate2 has written since 2.0, the only one there is in packages."""
 
-FLOATS = {0: np.dtype("<f4"), 4: np.dtype("<f2")}
+FLOATS: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 4: np.dtype("<f2")}
 """CTranslate2's numbers of the types that are read; the rest are quantised."""
 
 HEAD = 64
