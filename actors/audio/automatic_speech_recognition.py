@@ -136,9 +136,4 @@ class AutomaticSpeechRecognition(AudioStage):
         wishes = Wishes(
             self.language, self.task, self.timestamps, self.num_beams, self.max_new_tokens
         )
-        return Dictation(self, Hearer(Whisper(files.folder, device, wishes), rows_on(device)))
-
-
-def rows_on(device: Device) -> int:
-    """Return how many windows meet in a batch."""
-    return 4 if device.name == "cpu" else 32
+        return Dictation(self, Hearer(Whisper(files.folder, device, wishes)))

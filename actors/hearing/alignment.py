@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import EncoderDecoderCache
 
 Matrix = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -36,10 +36,14 @@ class Aligner:
         self._smoothed = int(getattr(model.config, "median_filter_width", SMOOTHED))
 
     def attention(
-        self, encoded: Tensor, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
+        self,
+        states: Tensor,
+        cache: EncoderDecoderCache,
+        prompts: Sequence[Sequence[int]],
+        texts: Sequence[Sequence[int]],
     ) -> list[Tensor]:
         """Return where the heads look for each token of a text and its end mark, by row of
-        `encoded`: float32, (heads, tokens + 1, positions), on the CPU.
+        the encoder's `states`: float32, (heads, tokens + 1, positions), on the CPU.
 
         A token's attention is that of the position which writes it, the one before its own. No
         position sees a later one, so rows may be filled up on the right.
@@ -49,10 +53,11 @@ class Aligner:
         padded = [[*ids, *[ids[-1]] * (longest - len(ids))] for ids in rows]
         found: dict[int, Tensor] = {}
         with self._watched(found), torch.inference_mode():
-            self._model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-                decoder_input_ids=torch.tensor(padded, device=encoded.device),
-                use_cache=False,
+            # The decoder alone: nobody asks for the tokens that would come next.
+            self._model.model.decoder(
+                input_ids=torch.tensor(padded, device=states.device),
+                encoder_hidden_states=states,
+                past_key_values=cache,
             )
         whole = torch.cat([found[layer] for layer in self._layers], dim=1)
         skip = len(prompts[0]) - 1

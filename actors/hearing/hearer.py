@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from torch import Tensor
 
 from actors.hearing.transcript import UNSPACED, Spoken
-from actors.hearing.whisper import NO_SPEECH, NO_SPEECH_CHANCE, Timing, Whisper
+from actors.hearing.whisper import NO_SPEECH, NO_SPEECH_CHANCE, Encoding, Timing, Whisper
 from actors.hearing.windows import Loudness, Span, hop_of, loudness, quietest, without_silence
 from actors.hearing.writing import words
 from actors.sound import Samples
@@ -64,9 +63,9 @@ class Window:
 class Hearer:
     """Whisper with second thoughts. `rows` windows at most are heard at once."""
 
-    def __init__(self, whisper: Whisper, rows: int) -> None:
+    def __init__(self, whisper: Whisper) -> None:
         self.whisper = whisper
-        self.rows = rows
+        self.rows = whisper.rows
         # A translation is not said in the order of the sound: it has no words with times.
         self.timed = whisper.tells_time and whisper.wishes.task == "transcribe"
 
@@ -78,49 +77,47 @@ class Hearer:
 
     def hear(self, windows: Sequence[Window], again: int = AGAIN) -> list[list[Spoken]]:
         """Return what is said in each window: words, or one piece if there are no times."""
-        encoded = self.whisper.encode([window.features for window in windows])
-        begun = self.whisper.begin(encoded)
-        self._tell_languages(windows, begun)
+        encoding = self.whisper.encode([window.features for window in windows])
+        self._tell_languages(windows, encoding)
         languages = [window.recording.language for window in windows]
-        written = self.whisper.write(encoded, languages)
-        self._mend(encoded, languages, written)
+        written = self.whisper.write(encoding, languages)
+        self._mend(encoding, languages, written)
         doubted = [again < AGAIN] * len(windows)
         if again == AGAIN:
-            doubted = [chance > NO_SPEECH for chance in self.whisper.no_speech(begun)]
-        self._drop_imagined(encoded, languages, written, doubted)
+            doubted = [chance > NO_SPEECH for chance in self.whisper.no_speech(encoding)]
+        self._drop_imagined(encoding, languages, written, doubted)
         if not self.timed:
             return [self._untimed(*pair) for pair in zip(windows, written, strict=True)]
         lengths = [self._seconds(window) for window in windows]
-        timings = self.whisper.times(encoded, languages, written, lengths)
+        timings = self.whisper.times(encoding, languages, written, lengths)
         found = [self._words(*t) for t in zip(windows, written, timings, strict=True)]
         self._hear_missed(windows, timings, found, again)
         return found
 
-    def _tell_languages(self, windows: Sequence[Window], begun: Tensor) -> None:
+    def _tell_languages(self, windows: Sequence[Window], encoding: Encoding) -> None:
         """Note the language of recordings where it is not known yet, by their first windows."""
-        for window, chances in zip(windows, self.whisper.detect(begun), strict=True):
+        for window, chances in zip(windows, self.whisper.detect(encoding), strict=True):
             recording = window.recording
             if recording.language is None and window.features is recording.first:
                 recording.language = max(chances, key=lambda code: chances[code])
         for recording in [window.recording for window in windows]:
             if recording.language is None:  # its first window is put off: memory ran out
-                begun = self.whisper.begin(self.whisper.encode([recording.first]))
-                (chances,) = self.whisper.detect(begun)
+                (chances,) = self.whisper.detect(self.whisper.encode([recording.first]))
                 recording.language = max(chances, key=lambda code: chances[code])
 
     def _mend(
-        self, encoded: Tensor, languages: Sequence[str | None], written: list[list[int]]
+        self, encoding: Encoding, languages: Sequence[str | None], written: list[list[int]]
     ) -> None:
         """Write again where the text goes round in circles."""
         bad = [n for n, ids in enumerate(written) if _in_circles(self._text(ids))]
         if bad:
-            better = self.whisper.write(encoded[bad], [languages[n] for n in bad], again=True)
+            better = self.whisper.write(encoding.part(bad), [languages[n] for n in bad], again=True)
             for number, ids in zip(bad, better, strict=True):
                 written[number] = ids
 
     def _drop_imagined(
         self,
-        encoded: Tensor,
+        encoding: Encoding,
         languages: Sequence[str | None],
         written: list[list[int]],
         doubted: Sequence[bool],
@@ -130,7 +127,7 @@ class Hearer:
         if not bad:
             return
         texts = [written[n] for n in bad]
-        chances = self.whisper.chances(encoded[bad], [languages[n] for n in bad], texts)
+        chances = self.whisper.chances(encoding.part(bad), [languages[n] for n in bad], texts)
         for number, chance in zip(bad, chances, strict=True):
             if chance < NO_SPEECH_CHANCE:
                 written[number] = []
