@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
+# What the demo opens; any other embedded model is fetched when something first asks for it.
+DEMO_MODELS := pp-ocrv6-small-det pp-ocrv6-small-rec en-core-web-sm all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check chaos bench quality clean
@@ -15,7 +17,7 @@ READY := .venv/ready
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(READY) ## make .venv, install everything into it, prepare the embedded models
+setup: $(READY) ## make .venv, install everything into it, prepare the demo's models
 
 demo: $(READY) ## make sample documents, read and annotate them, say where the result lies
 	$(BIN)/gristmill demo
@@ -36,9 +38,10 @@ chaos: $(READY) ## the long kill campaign: processes die at random, no row may
 bench: $(READY) ## speed and memory beside other ways of doing the same
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,bench]'
 	$(BIN)/python -m benchmarks.run --repeat 3 --write
+	$(BIN)/python -m benchmarks.tasks --repeat 3 --write
 
-quality: $(READY) ## what reading the demo's pages costs, and how right it is
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ocr
+quality: $(READY) ## how right the tasks are with the embedded models, on real data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality --write
 
 clean: ## remove the environment and what the tools left; models stay in their cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -58,5 +61,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # What is in the models' cache already is not fetched again.
 $(READY): $(INSTALLED)
-	$(BIN)/gristmill models
+	$(BIN)/gristmill models $(DEMO_MODELS)
 	@touch $@

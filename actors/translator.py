@@ -32,12 +32,13 @@ LONGEST = 400
 @dataclass(frozen=True, slots=True)
 class Route:
     """From one language to another: words before the text, tokens around it, the answer's first
-    token."""
+    token; or `stays`, where the two are one language."""
 
     words: str = ""
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     first: int | None = None
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Translator:
         if not told.targets:
             _check_fixed(target, told.fixed[1], "into")
             return Route("", *self.marks)
+        if self._is_one(source, target):
+            return Route(stays=True)
         goal = told.targets[find_code(target, told.targets)]
         if told.words:
             words = told.words.format(NAMES[self._source(source, NAMES)], goal)
@@ -106,6 +109,14 @@ class Translator:
         if isinstance(goal, str):
             return Route(goal, *self.marks)
         return Route("", *told.sources[self._source(source, told.sources)], goal)
+
+    def _is_one(self, source: str | None, target: str) -> bool:
+        """Say whether both are the same of the model's languages; a script may tell two apart."""
+        codes = self.languages.targets
+        try:
+            return source is not None and find_code(source, codes) == find_code(target, codes)
+        except UnknownLanguage:
+            return False
 
     def _source(self, source: str | None, codes: Mapping[str, Any]) -> str:
         if source is None:

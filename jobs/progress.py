@@ -52,7 +52,8 @@ class Progress:
 def _table(status: Status, seconds: float) -> Table:
     table = Table(box=None)
     for name in ("stage", "rows", "rows/s", "rejected", "s/row"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+        left = name == "stage"
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for label, step in status.steps.items():
         rate = f"{step.rows / seconds:.1f}" if seconds else ""
         each = f"{step.seconds / step.rows:.3g}" if step.rows else ""
@@ -120,7 +121,7 @@ def _split(status: Status, seconds: float) -> Table:
     """Where the time went: seconds of work in each box, and how busy that kept it."""
     table = Table(box=None)
     for name in ("", "rows", "rejected", "busy s", "load s", "prepare s", "wait s", "infer s"):
-        table.add_column(name, justify="left" if not name else "right")
+        table.add_column(name, justify="right" if name else "left", overflow="fold")
     for box, busy in status.busy.items():
         step = status.steps.get(box)
         if step is None:

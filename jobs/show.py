@@ -100,7 +100,8 @@ def _print_rows(
         return
     table = Table(title=title, title_justify="left", box=None)
     for name in names:
-        table.add_column(name, justify="right" if name in ("rows", "rejected") else "left")
+        right = name in ("rows", "rejected")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
     console.print(table)

@@ -46,6 +46,7 @@ def describe(name: str) -> dict[str, Any]:
         "needs_model": stage.models is not None,
         "example": yaml.safe_dump(example_of(name, stage), sort_keys=False),
         "sample": sample_of(stage),
+        "rows": rows_of(stage),
     }
 
 
@@ -117,6 +118,21 @@ def sample_of(stage: Stage) -> dict[str, Any] | None:
     return {name: stage.sample.get(name, TEXT) for name in stage.sample or stage.reads}
 
 
+def rows_of(stage: Stage) -> str | None:
+    """Python that writes the example's Parquet file, for a task that reads several recordings."""
+    if _source(stage)["kind"] != "parquet":
+        return None
+    files = [name for name, kind in stage.reads.items() if pa.types.is_binary(kind)]
+    cells = ", ".join(f'"{name}": Path("{name}.wav").read_bytes()' for name in files)
+    return (
+        "from pathlib import Path\n"
+        "import pyarrow as pa\n"
+        "import pyarrow.parquet as pq\n"
+        f"rows = [{{{cells}}}]\n"
+        'pq.write_table(pa.Table.from_pylist(rows), "rows.parquet")\n'
+    )
+
+
 def print_listing(tasks: list[dict[str, str]]) -> None:
     """The list for people."""
     width = max(len(t["task"]) for t in tasks)
@@ -155,3 +171,5 @@ def print_task(task: dict[str, Any]) -> None:
     console.print(f"\na pipeline to copy\n\n{textwrap.indent(task['example'], '  ')}")
     if task["sample"]:
         console.print(f"and a line of rows.jsonl\n\n  {json.dumps(task['sample'])}")
+    if task["rows"]:
+        console.print(f"and rows.parquet, in Python\n\n{textwrap.indent(task['rows'], '  ')}")

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from actors import catalog
 from actors.errors import UsageError, nearest
-from actors.models.reference import ModelRef, config_of, resolve, resolve_files
+from actors.models.reference import ModelRef
 from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
+from pipelines.models import config_at, resolve_models
 from pipelines.parts import KEYS, REJECT
 from pipelines.spec import Pipeline, Pool, Resources, StageSpec
 from pipelines.types import fits
@@ -160,7 +161,7 @@ def _step(
         raise UsageError(
             "\n".join(_explain_option(where, spec, e) for e in error.errors())
         ) from None
-    model, others, reads = _models(pipeline, spec, stage, where, base, cache)
+    model, others, reads = resolve_models(pipeline, spec, stage, where, base, cache)
     on_gpu = spec.resources.gpus > 0
     precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision
     device = Device(
@@ -205,82 +206,6 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     return f"{where}, options: '{name}' {expected(error)}."
 
 
-def _models(
-    pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
-) -> tuple[ModelRef | None, dict[str, ModelRef], Columns]:
-    """Resolve the stage's model and those that its options name; tell what it reads with them."""
-    if stage.models is None:
-        if spec.model is not None:
-            raise UsageError(f"{where}: {spec.task} works without a model; leave  model  out.")
-        return None, {}, stage.inputs(None)
-    embedded = pipeline.models == "embedded"
-    name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
-    if name is None and stage.models.made_by:
-        raise UsageError(
-            f"{where}: {spec.task} needs a model of your own.\n"
-            f"  make one:  {stage.models.made_by}\n"
-            "  and name its folder:  model: ./FOLDER"
-        )
-    main = _resolve(
-        name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
-    )
-    config = _config(main, where, cache)
-    problem = stage.check(config) if config is not None else None
-    if problem:
-        raise UsageError(f"{where}: model '{main.name}': {problem}")
-    others = {
-        option: _other(
-            getattr(stage, option) or places["embedded" if embedded else "hub"],
-            places,
-            f"{where}, option '{option}'",
-            base,
-            spec.task,
-        )
-        for option, places in stage.model_options(config)
-    }
-    return main, others, stage.inputs(config)
-
-
-def _other(
-    name: str | None, places: Mapping[str, Any], where: str, base: Path, task: str
-) -> ModelRef:
-    """Resolve the model, or the folder of files, that an option names."""
-    if places.get("holds") != "files":
-        return _resolve(name, places.get("revision"), where, base, task, places["embedded"])
-    try:
-        return resolve_files(str(name), base)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
-def _config(ref: ModelRef, where: str, cache: Path) -> Mapping[str, Any] | None:
-    try:
-        return config_of(ref, cache)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
-def _resolve(
-    name: str | None,
-    revision: str | None,
-    where: str,
-    base: Path,
-    task: str,
-    instead: str | None,
-    weights: bool = True,
-) -> ModelRef:
-    if name is None:
-        raise UsageError(
-            f"{where}: {task} has no default model in this profile.\n"
-            f"  name one:  model: org/name  or  model: ./folder"
-            + (f"\n  or the embedded one:  model: {instead}" if instead else "")
-        )
-    try:
-        return resolve(name, revision, base, instead, weights)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
 def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Path) -> Step:
     """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
     stage, reads = step.stage, step.reads
@@ -293,13 +218,13 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Pat
     }
     for name, column in inputs.items():
         _check_input(where, name, column, reads[name], stage.rounds, flowing)
-    config = _config(step.model, where, cache) if step.model else None
+    config = config_at(step.model, where, cache) if step.model else None
     problem = stage.wired(inputs, config)
     if problem:
         raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
+    _check_outputs(where, outputs, spec.output, step.number, flowing)
     for name, column in outputs.items():
-        _check_output(where, name, column, outputs, flowing)
         flowing.made[column] = (stage.writes[name], step.task)
     return replace(step, inputs=inputs, outputs=outputs)
 
@@ -334,19 +259,34 @@ def _check_input(
         )
 
 
-def _check_output(
-    where: str, name: str, column: str, outputs: Mapping[str, str], flowing: _Columns
+def _check_outputs(
+    where: str,
+    outputs: Mapping[str, str],
+    given: Mapping[str, str],
+    number: int,
+    flowing: _Columns,
 ) -> None:
-    if column in RESERVED or column.startswith("_"):
-        raise UsageError(
-            f"{where}, output: '{column}': names beginning with _ are gristmill's own."
-        )
-    if column in flowing.made or list(outputs.values()).count(column) > 1:
-        by = flowing.made[column][1] if column in flowing.made else "this stage"
-        raise UsageError(
-            f"{where} writes column '{column}', which {by} made already.\n"
-            f"  give it another name:  output: {{{name}: {column}_{len(flowing.made)}}}"
-        )
+    """Refuse reserved names, and names that are taken: all at once, with a mapping to copy."""
+    columns = list(outputs.values())
+    for column in columns:
+        if column in RESERVED or column.startswith("_"):
+            raise UsageError(
+                f"{where}, output: '{column}': names beginning with _ are gristmill's own."
+            )
+    taken = {n: c for n, c in outputs.items() if c in flowing.made or columns.count(c) > 1}
+    if taken:
+        other = {**given, **{name: f"{name}_{number}" for name in taken}}
+        raise UsageError(f"{where} writes {_say_taken(taken.values(), other, flowing)}")
+
+
+def _say_taken(columns: Iterable[str], other: Mapping[str, str], flowing: _Columns) -> str:
+    """Who made these columns already, and an `output` that renames them."""
+    makers = {column: flowing.made.get(column, (None, "this stage"))[1] for column in columns}
+    told = ", ".join(f"'{column}'" for column in makers)
+    by = " and ".join(dict.fromkeys(makers.values()))
+    s, what = ("s", "them other names") if len(makers) > 1 else ("", "it another name")
+    renamed = ", ".join(f"{name}: {column}" for name, column in other.items())
+    return f"column{s} {told}, which {by} made already.\n  give {what}:  output: {{{renamed}}}"
 
 
 def _keep(pipeline: Pipeline, file: str, flowing: _Columns, steps: list[Step]) -> tuple[str, ...]:

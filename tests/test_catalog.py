@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from actors.catalog import names, stage_class, tasks
 from actors.errors import UsageError
 from actors.nlp.ner import Ner
+from jobs.tasks import describe
 from tests.stages.echo import Echo
 
 
@@ -61,3 +63,14 @@ def test_a_file_with_two_stages_is_refused(tmp_path: Path, monkeypatch: pytest.M
         from actors.catalog import _only_stage
 
         _only_stage("two_stages")
+
+
+def test_the_rows_of_an_example_are_written_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("audio", "other_audio"):
+        Path(f"{name}.wav").write_bytes(b"sound")
+    exec(describe("speaker-verification")["rows"])
+    (row,) = pq.read_table("rows.parquet").to_pylist()
+    assert row == {"audio": b"sound", "other_audio": b"sound"}

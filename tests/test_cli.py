@@ -224,8 +224,8 @@ def test_a_column_of_another_type_is_refused_with_one_that_fits(refused: Refused
 
 def test_two_stages_that_write_one_column_are_refused(refused: Refused) -> None:
     assert refused("plan", pipeline(stages=[{"task": ECHO}, {"task": ECHO}])) == (
-        f"p.yaml, stage 2 ({ECHO}) writes column 'upper', which {ECHO} made already.\n"
-        "  give it another name:  output: {upper: upper_4}"
+        f"p.yaml, stage 2 ({ECHO}) writes columns 'upper', 'score', which {ECHO} made already.\n"
+        "  give them other names:  output: {upper: upper_2, score: score_2}"
     )
 
 
@@ -369,6 +369,16 @@ def test_a_plan_that_cannot_be_scheduled_is_refused(
     with pytest.raises(UsageError) as caught:
         sizes(plan, cpus=4, gpus=0, speed={})
     assert str(caught.value) == message
+
+
+def test_a_task_without_a_default_names_the_embedded_models_it_could_have(refused: Refused) -> None:
+    said = refused("plan", pipeline(stages=[{"task": "keyword-spotting"}], models="embedded"))
+    assert said.splitlines() == [
+        "p.yaml, stage 1 (keyword-spotting): "
+        "keyword-spotting has no default model in this profile.",
+        "  name one:  model: org/name  or  model: ./folder",
+        "  embedded:  model: embedded:openwakeword  (CC-BY-NC-SA-4.0)",
+    ]
 
 
 def test_a_plan_is_told_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,13 +11,14 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from jobs.cli import VERBS
 from jobs.train import load as load_training
-from pipelines.file import load, parse
+from pipelines.file import load, parse, read
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("actors", "pipelines", "jobs")
 CODE = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PAPERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+RECIPES = sorted((ROOT / "pipelines" / "recipes").glob("*.yaml"))
 HEAVY = {"torch", "ray", "transformers", "pyarrow"}
 
 
@@ -77,11 +78,17 @@ def test_the_readme_s_training_is_one(tmp_path: Path) -> None:
     assert (training.target, training.model) == ("churned", "gradient-boosting")
 
 
-@pytest.mark.parametrize(
-    "path", (ROOT / "pipelines" / "recipes").glob("*.yaml"), ids=lambda p: p.stem
-)
-def test_every_recipe_is_a_pipeline(path: Path) -> None:
-    assert load(path).name == path.stem
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_is_a_pipeline_or_a_training(path: Path) -> None:
+    if "task" in read(path):
+        assert load_training(path).output.startswith("models/")
+    else:
+        assert load(path).name == path.stem
+
+
+def test_the_readme_s_table_of_recipes_has_all_of_them() -> None:
+    named = re.findall(r"^\| \[(.+?)\]\((.+?)\) \| .+ \|$", paper("README.md"), re.MULTILINE)
+    assert named == [(path.name, path.relative_to(ROOT).as_posix()) for path in RECIPES]
 
 
 def test_a_cluster_can_be_launched_as_described() -> None:

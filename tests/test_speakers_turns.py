@@ -56,6 +56,14 @@ def test_the_number_of_voices_obeys_what_is_known(how: Gathering, count: int) ->
     assert len(gather(*people(12, 30, 8), how)) == count
 
 
+def test_odd_windows_are_no_speaker_where_the_number_is_known() -> None:
+    vectors, seconds = people(60, 60, 8)
+    vectors[:60] += vectors[60]  # the two are more alike than the odd ones are to either
+    voices = gather(unit(vectors), seconds, Gathering(0.7, speakers=2, least=2.0))
+    found = (unit(vectors) @ voices.T).argmax(1)
+    assert sorted(np.bincount(found[:120]).tolist()) == [60, 60]
+
+
 def test_a_long_recording_is_gathered_by_a_sample_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, seconds = people(120, 300)
     monkeypatch.setattr(clustering, "MOST_COMPARED", 50)
@@ -137,6 +145,21 @@ def test_words_go_to_whose_turn_they_are_in() -> None:
         ],
         "transcript": "SPEAKER_1: How are\nSPEAKER_2: Fine\nSPEAKER_1: Ah",
     }
+
+
+def test_a_sentence_goes_whole_to_whom_most_of_it_does() -> None:
+    row = {
+        "turns": [turn(0, 1, 1), turn(1.5, 3, 2)],
+        "segments": [],
+        "words": words(
+            *((" How", 0, 0.4), (" are", 0.4, 0.8), (" you?", 0.9, 1.7)),  # lasts into the pause
+            *((" Fine.", 1.7, 2), (" And", 2, 2.2), (" you", 2.2, 2.6)),
+        ),
+    }
+    assert attribute(row)["transcript"] == "SPEAKER_1: How are you?\nSPEAKER_2: Fine. And you"
+    for cut in ("words without marks", " a. b? c!"):
+        row["words"] = words(*((f" {w}", n, n + 0.9) for n, w in enumerate(cut.split())))
+        assert [u["speaker"] for u in attribute(row)["utterances"]] == ["SPEAKER_1", "SPEAKER_2"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,25 @@ def test_speecht5_says_what_transformers_says(tiny: Build) -> None:
     assert np.abs(found - plain.numpy()).max() < 1e-5 + 1 / 32768
 
 
+def test_bark_says_what_transformers_says(tiny: Build) -> None:
+    files = tiny(speaking.bark)
+    model = hf.BarkModel.from_pretrained(files.folder).eval()
+    tokenizer = hf.AutoTokenizer.from_pretrained(files.folder)
+    shape = {"padding": "max_length", "max_length": 40, "return_tensors": "pt"}
+    inputs = tokenizer(TEXT, add_special_tokens=False, return_token_type_ids=False, **shape)
+    with drawn_from(seed_of(2, TEXT), Device()):
+        plain = model.generate(**inputs)[0].numpy()
+    assert np.abs(said(files, seed=2) - np.clip(plain, -1, 1)).max() < 1e-5 + 1 / 32768
+
+
+@pytest.mark.parametrize("build", [speaking.vits, speaking.bark])
+def test_a_batch_sounds_as_each_row_alone(build: Any, tiny: Build) -> None:
+    worker = Worker(TextToSpeech(), tiny(build))
+    alone = [worker.answer([row])[0] for row in speaking.TEXTS]
+    assert worker.answer(speaking.TEXTS) == alone
+    assert worker.answer(speaking.TEXTS[::-1]) == alone[::-1]
+
+
 def test_another_seed_another_speaker_and_another_pace_sound_otherwise(tiny: Build) -> None:
     files, spoken = tiny(speaking.vits), said(tiny(speaking.vits))
     assert not np.array_equal(said(files, seed=1), spoken)

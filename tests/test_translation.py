@@ -88,6 +88,26 @@ def test_rows_of_many_languages_share_a_batch_exactly(tiny: Build) -> None:
     assert worker.take_report().batches < 2 * len(rows)
 
 
+@pytest.mark.parametrize("family", ["m2m100", "nllb", "mbart50", "t5", "madlad"])
+def test_a_text_in_the_target_language_stays_as_it_is(family: str, tiny: Build) -> None:
+    build, settings, _ = FAMILIES[family]
+    rows: list[Row] = [
+        {"text": f" {STORY}\n", "source_language": "deu"},
+        {"text": "good", "source_language": "en"},
+    ]
+    stays, written = translate(tiny(build, **settings), rows)
+    assert stays == {
+        "translation": rows[0]["text"], "n_new_tokens": 0, "translation_truncated": False,
+    }  # fmt: skip
+    assert written["n_new_tokens"] > 0
+
+
+def test_two_scripts_of_one_language_are_two(tiny: Build) -> None:
+    translator = Translator(tiny(translating.nllb).folder, Device())
+    assert translator.route("zho_Hans", "zh-Hans").stays
+    assert not translator.route("zho_Hans", "zho_Hant").stays
+
+
 def test_a_text_is_joined_again_as_it_stood(tiny: Build) -> None:
     (answer,) = translate(tiny(translating.mbart50), [{"text": STORY}])
     parts = ["The ship sails at noon.", "Bring your own lunch!", "- two lamps"]

@@ -1,5 +1,8 @@
 """The worker answers every row once, in order, whatever one row does."""
 
+import gc
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 
@@ -101,11 +104,21 @@ def test_a_row_that_never_fits_is_rejected_also_when_it_is_alone() -> None:
     assert short(answer(["y" * 50], Echo(room=40))) == ["out_of_memory"]
 
 
+@pytest.fixture
+def small_heap() -> Iterator[None]:
+    """Where every library of the project is loaded, one collection takes half a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("small_heap")
 def test_many_rows_that_do_not_fit_before_any_did_are_the_stages_fault() -> None:
     with pytest.raises(StageFailed, match="fits in memory beside the model"):
         answer(["y" * 50] * 20, Echo(room=40))
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_one_row_that_is_too_large_leaves_the_micro_batches_as_they_were() -> None:
     worker = Worker(Echo(room=45), ModelFiles.none())
     worker.answer([{"text": "y" * 50}, *[{"text": "ab"}] * 8])

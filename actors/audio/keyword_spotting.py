@@ -46,13 +46,12 @@ class KeywordSpotting(AudioStage):
     to the end of the last (seconds), with the best score. `label` and `score` (0..1) are the best
     hit, null where there is none. The embedded wake words have windows of their own: a score every
     80 ms for what was said in the two seconds before, so `end` is close to the word's end and
-    `start` up to two seconds early; they are licensed for non-commercial use.
+    `start` up to two seconds early; they are licensed for non-commercial use, so they are taken
+    only when the file names them.
     """
 
     models: ClassVar[Defaults] = Defaults(
-        hub="superb/wav2vec2-base-superb-ks",
-        licence="Apache-2.0",
-        embedded="embedded:openwakeword",
+        hub="superb/wav2vec2-base-superb-ks", licence="Apache-2.0"
     )
 
     threshold: float = option(0.5, "Least score of a hit.", ge=0, le=1)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from actors.errors import RowRejected
 from actors.speakers.turns import TURN
-from actors.speakers.utterances import spoken
+from actors.speakers.utterances import spoken, spoken_words
 from actors.stage import Columns, Device, Item, Model, ModelFiles, Row, Stage
 
 SEGMENT = pa.struct([("start", pa.float32()), ("end", pa.float32()), ("text", pa.string())])
@@ -25,8 +25,9 @@ UTTERANCE = pa.struct(
 class SpeakerAttribution(Stage):
     """Says who said what: joins the turns of speaker-diarization with recognised speech.
 
-    Each word goes to the speaker whose turns share most of its time, else to the nearest turn;
-    neighbouring words of one speaker are an utterance. Where the row has no words, whole segments
+    Each word goes to the speaker whose turns share most of its time, else to the nearest turn; but
+    a sentence, where the recogniser writes marks, goes whole to whom two thirds of its words do.
+    Neighbouring words of one speaker are an utterance. Where the row has no words, whole segments
     are given away, and one that crosses a change of speakers stays in one piece: let
     automatic-speech-recognition answer words. `transcript` has a line per utterance, "SPEAKER_1:
     ...". Works without a model. What is said where there are no turns at all is by UNKNOWN.
@@ -72,9 +73,11 @@ class Attribution(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Give words, or segments, to speakers."""
-        words = row.get("words")
-        pieces = row["segments"] if words is None else [{**w, "text": w["word"]} for w in words]
-        utterances = spoken(pieces, row["turns"])
+        words, turns = row.get("words"), row["turns"]
+        if words is None:
+            utterances = spoken(row["segments"], turns)
+        else:
+            utterances = spoken_words([{**w, "text": w["word"]} for w in words], turns)
         lines = [f"{one['speaker']}: {one['text']}" for one in utterances]
         return {"utterances": utterances, "transcript": "\n".join(lines)}
 

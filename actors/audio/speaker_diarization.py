@@ -45,13 +45,14 @@ HOP = 0.4
 class SpeakerDiarization(AudioStage):
     """Says who speaks when: turns of SPEAKER_1, SPEAKER_2... in the order of their first words.
 
-    With a model that turns voices into vectors, speech is found by `activity`, heard in windows of
-    1.6 s every 0.4 s, and the windows are gathered by voice. Then turns never overlap: where two
-    speak at once, the louder voice has the turn; words of less than about a second are easily
-    given to the wrong speaker. A model that tells frame by frame which of a few speakers is active
-    (...ForAudioFrameClassification) finds overlaps; it knows as many speakers as it was trained
-    for, and ignores the options that gather. Without speech there are no turns. The names mean
-    nothing beyond their recording.
+    With a model that turns voices into vectors, speech is found by `activity`, heard in windows
+    of 1.6 s every 0.4 s, and the windows are gathered by voice. Then turns never overlap: where
+    two speak at once, the louder voice has the turn; words of less than about a second are easily
+    given to the wrong speaker. Of a long recording, odd moments may pass for a further speaker:
+    say `n_speakers` or `max_speakers`, or raise `min_speaker`. A model that tells frame by frame
+    which of a few speakers is active (...ForAudioFrameClassification) finds overlaps; it knows as
+    many speakers as it was trained for, and ignores the options that gather. Without speech there
+    are no turns. The names mean nothing beyond their recording.
     """
 
     models: ClassVar[Defaults] = Defaults(

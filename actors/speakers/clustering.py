@@ -1,10 +1,11 @@
 """Gathering the windows of a recording by voice."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import AgglomerativeClustering
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from actors.speakers.voiceprint import unit
 
@@ -14,6 +15,21 @@ Vectors = NDArray[np.float32]
 MOST_COMPARED = 4_000
 """Windows that are compared each with each, 27 minutes of speech in windows every 0.4 s: 128 MB.
 Of more, so many are taken evenly, and the others join the nearest voice."""
+
+
+Seconds = NDArray[np.float32]
+"""How much speech each window stands for: (windows,)."""
+
+Group = NDArray[np.bool_]
+"""Which windows belong to one speaker: (windows,)."""
+
+MOST_ODD = 20
+"""Groups of odd windows that are set aside in search of so many speakers."""
+
+
+FAIR = 0.25
+"""Part of an even share of the speech that each of a known number of speakers has, as a rule: the
+odd windows of a long recording add up to more seconds than `least`, but not to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +48,45 @@ class Gathering:
     least: float = 0.0
 
 
-def gather(vectors: Vectors, seconds: NDArray[np.float32], how: Gathering) -> Vectors:
-    """Return the voice of each speaker that is found: (speakers, size).
-
-    `seconds`, (windows,), is how much speech each window stands for.
-    """
+def gather(vectors: Vectors, seconds: Seconds, how: Gathering) -> Vectors:
+    """Return the voice of each speaker that is found: (speakers, size)."""
     step = -(-len(vectors) // MOST_COMPARED)
-    sample = vectors[::step]
-    labels = _labels(sample, how)
-    speech = np.bincount(labels, weights=seconds[::step] * step)
-    kept = np.flatnonzero(speech >= how.least) if how.speakers is None else np.unique(labels)
-    if not len(kept):
-        kept = np.array([speech.argmax()])
-    return unit(np.stack([sample[labels == label].mean(axis=0) for label in kept]))
+    sample, speech = vectors[::step], seconds[::step] * step
+    groups = _groups(sample, speech, how)
+    return unit(np.stack([sample[group].mean(axis=0) for group in groups]))
 
 
-def _labels(vectors: Vectors, how: Gathering) -> NDArray[np.int64]:
-    """Number each window's group."""
-    if len(vectors) == 1 or how.speakers == 1:
-        return np.zeros(len(vectors), np.int64)
+def _groups(vectors: Vectors, seconds: Seconds, how: Gathering) -> list[Group]:
+    """Return each speaker's windows, the largest group first."""
+    if len(vectors) == 1:
+        return [np.ones(1, bool)]
+    tree = linkage(vectors, "average", "cosine")
     if how.speakers is not None:
-        return _cut(vectors, min(how.speakers, len(vectors)), None)
-    found = _cut(vectors, None, 1 - how.alike)
-    if how.most is not None and found.max() + 1 > how.most:
-        return _cut(vectors, how.most, None)
-    return found
+        return _so_many(tree, seconds, how.speakers, how.least)
+    labels = fcluster(tree, 1 - how.alike, "distance")
+    found = _largest(labels, seconds, how.least)
+    if how.most is not None and len(found) > how.most:
+        return _so_many(tree, seconds, how.most, how.least)
+    return found or _largest(labels, seconds, 0.0)[:1]
 
 
-def _cut(vectors: Vectors, groups: int | None, far: float | None) -> NDArray[np.int64]:
-    """Join the nearest groups, by their windows' mean cosine, until so few or so far apart."""
-    clustering = AgglomerativeClustering(
-        n_clusters=groups, distance_threshold=far, metric="cosine", linkage="average"
-    )
-    labels: NDArray[np.int64] = clustering.fit_predict(vectors)
-    return labels
+def _so_many(tree: Any, seconds: Seconds, speakers: int, least: float) -> list[Group]:
+    """Return so many groups, of a speaker's size if there are.
+
+    The last two groups of the tree are often all speakers and a few odd windows; so it is cut lower
+    and lower, until enough groups have FAIR of an even share of the speech, or else `least`.
+    """
+    cuts = range(speakers, min(speakers + MOST_ODD, len(seconds)) + 1)
+    for enough in (max(least, FAIR * float(seconds.sum()) / speakers), least):
+        for groups in cuts:
+            found = _largest(fcluster(tree, groups, "maxclust"), seconds, enough)
+            if len(found) >= speakers:
+                return found[:speakers]
+    return _largest(fcluster(tree, speakers, "maxclust"), seconds, 0.0)
+
+
+def _largest(labels: NDArray[np.int32], seconds: Seconds, least: float) -> list[Group]:
+    """Return the groups with at least so much speech, the largest first."""
+    speech = np.bincount(labels, weights=seconds)
+    order = [int(n) for n in np.argsort(-speech, kind="stable") if speech[n] > 0]
+    return [labels == label for label in order if speech[label] >= least]

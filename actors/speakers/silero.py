@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from actors.encoder import DTYPES
 from actors.errors import StageFailed
 from actors.sound import Samples
 from actors.speakers.detector import Chances
@@ -83,7 +82,8 @@ class SileroDetector:
     def __init__(self, folder: Path, device: Device) -> None:
         torch.set_num_threads(device.threads)
         self.device = device
-        self.network = _load(folder).to(device.name, DTYPES[device.precision]).eval()
+        # Always in full precision: it is small, and an LSTM adds up what is rounded.
+        self.network = _load(folder).to(device.name).eval()
         # One recording's memory does not grow with the batch; more rows make the LSTM's matrices
         # larger, up to where they leave a CPU's cache.
         self.batching = Batching("length", rows=32, budget=64 * WINDOWS_AT_ONCE)
@@ -102,7 +102,7 @@ class SileroDetector:
             for start in range(0, max(counts), step):
                 features = self._features(items, start, min(step, max(counts) - start))
                 speech, state = self.network(features, state)
-                found[:, start : start + step] = speech.float().cpu().numpy()
+                found[:, start : start + step] = speech.cpu().numpy()
         return [row[:count] for row, count in zip(found, counts, strict=True)]
 
     def chances(self, outputs: Sequence[Chances]) -> Chances:
@@ -115,16 +115,12 @@ class SileroDetector:
         (recordings, step, width), zeros after a recording's end."""
         cut = [windows_of(item.data, start, step) for item in items]
         lengths = np.array([len(windows) for windows in cut])
-        windows = torch.from_numpy(np.concatenate(cut)).to(self.device.name, self._dtype)
+        windows = torch.from_numpy(np.concatenate(cut)).to(self.device.name)
         heard = self.network.features(windows)
         padded = heard.new_zeros(len(items), step, heard.shape[1])
         mask = torch.from_numpy(np.arange(step) < lengths[:, None]).to(self.device.name)
         padded[mask] = heard
         return padded
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return DTYPES[self.device.precision]
 
 
 def windows_of(samples: Samples, start: int, count: int) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ class Bark:
 
     def __init__(self, folder: Path, device: Device, seed: int) -> None:
         exact = replace(device, precision="fp32")  # waveforms need more than bf16's 8 bits
-        self.model = load_model(BarkModel, folder, exact, optional="parametrizations")
+        self.model = load_model(BarkModel, folder, exact)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.device, self.seed = device, seed
         self.rate = int(self.model.generation_config.sample_rate)

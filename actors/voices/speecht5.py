@@ -53,7 +53,7 @@ class SpeechT5:
         self, kind: Any, folders: tuple[Path, Path], device: Device, seed: int, longest: float
     ) -> None:
         exact = replace(device, precision="fp32")  # waveforms need more than bf16's 8 bits
-        self.model = load_model(kind, folders[0], exact, optional="parametrizations")
+        self.model = load_model(kind, folders[0], exact)
         self.vocoder = load_model(SpeechT5HifiGan, folders[1], exact)
         self.device, self.seed, self.longest = device, seed, longest
         self.rate = int(self.vocoder.config.sampling_rate)

@@ -52,7 +52,7 @@ class Vits:
         piper = "PiperVoice" in (config.architectures or [])
         exact = replace(device, precision="fp32")  # waveforms need more than bf16's 8 bits
         kind = PiperVoice if piper else VitsModel
-        self.model = load_model(kind, folder, exact, optional="parametrizations")
+        self.model = load_model(kind, folder, exact)
         self.device, self.seed, self.rate = device, seed, int(config.sampling_rate)
         self.speaker = speaker if config.num_speakers > 1 else None
         self.pace = config.speaking_rate * speed

@@ -1,4 +1,4 @@
-"""A long recording, separated window by window: sources scaled, kept apart, and joined again."""
+"""A long recording in parts that a model can hear at once, and sources joined again."""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,20 @@ def window_starts(length: int, window: int, overlap: int) -> list[int]:
     if length <= window:
         return [0]
     return [*range(0, length - window, window - overlap), length - window]
+
+
+def quiet_parts(samples: Samples, rate: int, longest: float) -> list[Samples]:
+    """Cut a recording into parts of `longest` seconds at most, at the quietest 20 ms of their
+    second halves; the last one is a quarter of that or longer."""
+    most, step = round(longest * rate), max(1, rate // 50)
+    parts = []
+    while len(samples) > most:
+        near = samples[most // 2 : min(most, len(samples) - most // 4)]
+        loud = np.square(near[: len(near) // step * step].reshape(-1, step)).sum(axis=1)
+        cut = most // 2 + int(loud.argmin()) * step + step // 2
+        parts.append(samples[:cut])
+        samples = samples[cut:]
+    return [*parts, samples]
 
 
 def scaled(sources: Sources, mixture: Samples) -> Sources:

@@ -10,10 +10,11 @@ import transformers as hf
 from actors.stage import ModelFiles
 from actors.voices.conv_tasnet import ConvTasNet, Size, save
 from tests.tiny.case import Case
-from tests.tiny.text import EMPTY_TOO, scatter, wordpieces
+from tests.tiny.text import EMPTY_TOO, bert_tokenizer, scatter, wordpieces
 from tests.tiny.voices import NO_RECORDINGS, RECORDINGS, tone, wav
 
 VOCODER = {"upsample_initial_channel": 16, "resblock_kernel_sizes": (3,)}
+BARK_SIZE = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "block_size": 128}
 VITS_SIZE = {
     **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32},
     **{"flow_size": 16, "spectrogram_bins": 9, "upsample_rates": (8, 8)},
@@ -60,6 +61,10 @@ def speecht5(folder: Path, kind: Any = hf.SpeechT5ForTextToSpeech) -> ModelFiles
     return ModelFiles(folder / "model", {"vocoder": folder / "vocoder"})
 
 
+def converter(folder: Path) -> ModelFiles:
+    return speecht5(folder, hf.SpeechT5ForSpeechToSpeech)
+
+
 def letter_tokenizer(path: Path) -> Any:
     """SpeechT5's: one token a letter, made by sentencepiece from a page of words."""
     import sentencepiece
@@ -75,6 +80,38 @@ def letter_tokenizer(path: Path) -> Any:
         **{"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3},
     )
     return hf.SpeechT5Tokenizer(str(path))
+
+
+def bark(folder: Path) -> Path:
+    """Vocabularies one after the other, as in the real one: 20 meanings, 16 codes a codebook."""
+    pieces = len(wordpieces())
+    semantic = {"eos_token_id": 20, "semantic_vocab_size": 20, "text_encoding_offset": 24}
+    semantic |= {"text_pad_token": 24 + pieces, "semantic_infer_token": 25 + pieces}
+    semantic |= {"max_input_semantic_length": 40, "max_new_tokens": 6, "do_sample": True}
+    coarse = {"coarse_semantic_pad_token": 52, "coarse_infer_token": 53, "do_sample": True}
+    coarse |= {"max_coarse_input_length": 16, "max_coarse_history": 20, "sliding_window_len": 10}
+    fine = {"max_fine_input_length": 32, "max_fine_history_length": 16}
+    codec = {"num_filters": 4, "hidden_size": 8, "codebook_size": 16, "num_lstm_layers": 1}
+    codec |= {"upsampling_ratios": [4, 2], "target_bandwidths": [240.0]}  # 8 codebooks
+    config = hf.BarkConfig(
+        semantic_config=BARK_SIZE | vocabulary(26 + pieces),
+        coarse_acoustics_config=BARK_SIZE | vocabulary(60),
+        fine_acoustics_config=BARK_SIZE | vocabulary(17),
+        codec_config={"model_type": "encodec", **codec},
+    )
+    model = scatter(hf.BarkModel(config), 3.0)
+    for book in model.codec_model.quantizer.layers:
+        torch.nn.init.normal_(book.codebook.embed)
+    model.save_pretrained(folder)
+    said = {"semantic_config": semantic, "coarse_acoustics_config": coarse, "model_type": "bark"}
+    said |= {"fine_acoustics_config": fine, "codebook_size": 16, "sample_rate": 24_000}
+    (folder / "generation_config.json").write_text(json.dumps(said))
+    bert_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def vocabulary(size: int) -> dict[str, int]:
+    return {"input_vocab_size": size, "output_vocab_size": size}
 
 
 def conv_tasnet(folder: Path) -> Path:
@@ -93,6 +130,15 @@ TEXTS = [
 ]
 
 CASES = {
+    "voice-conversion": Case(
+        converter,
+        [*RECORDINGS, {**RECORDINGS[0], "speaker_embedding": [1.0, -2.0, 0.5, 0.0]}],
+        {
+            **NO_RECORDINGS,
+            "audio_too_short": {"audio": wav(tone(0.02))},
+            "wrong_size": {**RECORDINGS[0], "speaker_embedding": [1.0]},
+        },
+    ),
     "speech-separation": Case(
         conv_tasnet,
         RECORDINGS,

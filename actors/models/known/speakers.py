@@ -24,7 +24,8 @@ MODELS = (
         converter="silero_vad",
         licence="MIT",
         about="Silero VAD 6.2: finds speech, 16 kHz, 0.3 M parameters, by the Silero team",
-        quality="TODO",
+        quality="on a 30 s telephone call: 99.4 % of speech found, 2.9 % of pauses taken for "
+        "speech; none in noise, tones, silence; an hour takes 2.5 CPU-s",
     ),
     Embedded(
         name="resemblyzer",
@@ -45,6 +46,7 @@ MODELS = (
         converter="resemblyzer",
         licence="Apache-2.0",
         about="Resemblyzer: a voice in 256 numbers, LSTM, 1.4 M parameters, by Resemble AI",
-        quality="TODO",
+        quality="three English voices, stretches of 2.5 s: equal error rate 4.7 %, mean cosine of "
+        "one speaker 0.80, of two 0.52; diarization error rate 17.9 % on a 30 s telephone call",
     ),
 )

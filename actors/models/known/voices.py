@@ -19,6 +19,8 @@ MODELS = (
         licence="CC0-1.0; fine-tuned from a voice under other terms: check before commercial use",
         about="Piper's US English voice 'joe', VITS, 16 M parameters, 22,050 Hz; phonemes by "
         "espeak-ng (GPL-3.0, package espeakng-loader)",
-        quality="within 1e-4 of its ONNX file where neither draws by chance",
+        quality="Whisper tiny.en hears 7 of the 81 words of ten Harvard sentences otherwise "
+        "('four' as 'for' among them); 8 to 9 s of speech a CPU-s; numbers are read by "
+        "espeak-ng, so '$3.50' as 'dollar three point five zero'",
     ),
 )

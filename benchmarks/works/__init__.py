@@ -1,0 +1,10 @@
+"""Works: one module each, the same work done three ways in one process.
+
+COUNT       rows of a run.
+STAGE       the task and its options.
+make        save a random model of a real size.
+rows        the corpus.
+bare        the model's own loop, well batched: answers in order.
+pipeline    transformers.pipeline, or None where there is no such pipeline: answers in order.
+answer_of   what of the task's answer the other two give.
+"""
