@@ -154,11 +154,15 @@ def _unknown(name: str, revision: str | None, error: Any) -> str:
 
 
 def _unreachable(name: str, error: BaseException, instead: str | None) -> str:
-    embedded = f"  or, for this stage alone:  model: {instead}\n" if instead is not None else ""
+    embedded = (
+        "  to use models that come in Python packages:  models: embedded\n"
+        f"  or, for this stage alone:  model: {instead}\n"
+        if instead is not None
+        else ""
+    )
     return (
         f"model '{name}': the hub cannot be reached ({constants.ENDPOINT}: {error}), "
         f"and this machine's cache ({constants.HF_HUB_CACHE}) does not hold it.\n"
-        f"  to use models that come in Python packages:  models: embedded\n"
         f"{embedded}"
         f"  to use a folder on disk:  model: ./FOLDER"
     )
