@@ -107,11 +107,13 @@ class Model(Pass):
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """The models that a task takes when the pipeline file names none, one per profile, and the
-    licence that the hub model's card states. Without a default the file must name a model."""
+    licence that the hub model's card states. Without a default the file must name a model;
+    `made_by` is the command that makes one, if there is such a command."""
 
     hub: str | None = None
     licence: str | None = None
     embedded: str | None = None
+    made_by: str | None = None
 
 
 def option(default: Any, help: str, **limits: Any) -> Any:
@@ -144,8 +146,8 @@ class Stage(BaseModel):
     models          its default models; None for a task that works without weights.
     weights         whether it opens the model's weights; false where its tokenizer is enough.
     version         raised when the same model and options begin to answer differently.
-    rounds          numbers of any type are read as the nearest float of the type that is read;
-                    otherwise only types that lose nothing are.
+    rounds          numbers of any type are read as the nearest float of the type that is read, and
+                    a column of nulls as any type; otherwise only types that lose nothing are.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
     sample          a row for the example, where the columns' names do not say what to put in them.

@@ -38,7 +38,7 @@ class TableStage(Stage):
     """Base of tasks on tables. What is read is what the model was trained on."""
 
     reads: ClassVar[Columns] = {}
-    models: ClassVar[Defaults] = Defaults()
+    models: ClassVar[Defaults] = Defaults(made_by="gristmill train FILE")
     rounds: ClassVar[bool] = True
     chunk: ClassVar[int] = 4_096
     architecture: ClassVar[str]

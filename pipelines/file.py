@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from actors.errors import UsageError, nearest
 from pipelines.sources import KINDS, AnySource
-from pipelines.spec import Pipeline
+from pipelines.sources.csv import DELIMITER
+from pipelines.spec import NAME, Pipeline
 
 MAX_BYTES = 1_000_000
 """A pipeline file is a page; a larger one is somebody's data, or hostile."""
@@ -35,9 +36,21 @@ EXPECTED = {
     "int_type": "should be a whole number",
     "float_parsing": "should be a number",
     "float_type": "should be a number",
-    "string_pattern_mismatch": "should be letters, digits and . _ - only, a letter or digit first",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "string_pattern_mismatch": "should match the pattern {pattern}",
+    "string_too_short": "should be text of length {min_length} or more",
+    "string_too_long": "should be text of length {max_length} or less",
+    "too_short": "should be a list of length {min_length} or more, not {actual_length}",
+    "too_long": "should be a list of length {max_length} or less, not {actual_length}",
 }
-"""What pydantic says in Python's words, in those of a pipeline file."""
+"""What pydantic says in Python's words, in those of a pipeline file; in braces, its context."""
+
+PATTERNS = {
+    NAME: "should be letters, digits and . _ - only, a letter or digit first",
+    DELIMITER: "should be one character, and no line break or quote",
+}
+"""Patterns in words."""
 
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -196,7 +209,10 @@ def expected(error: Any) -> str:
         words = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         near = nearest(str(given), words)
     instead = f", not {given!r}" if given is None or isinstance(given, (str, int, float)) else ""
-    return f"{EXPECTED.get(error['type'], said)}{instead}{near}"
+    if error["type"] in EXPECTED:
+        context = error.get("ctx", {})
+        said = PATTERNS.get(context.get("pattern")) or EXPECTED[error["type"]].format(**context)
+    return f"{said}{instead}{near}"
 
 
 def _is_tag(number: int, place: Sequence[Any]) -> bool:

@@ -21,6 +21,12 @@ def resolve_models(
         return None, {}, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
+    if name is None and stage.models.made_by:
+        raise UsageError(
+            f"{where}: {spec.task} needs a model of your own.\n"
+            f"  make one:  {stage.models.made_by}\n"
+            "  and name its folder:  model: ./FOLDER"
+        )
     main = _resolve(
         name, spec.revision, where, base, spec.task, stage.models.embedded, stage.weights
     )

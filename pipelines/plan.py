@@ -189,7 +189,8 @@ def _step(
 
 
 def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
-    known = list(catalog.stage_class(spec.task).model_fields)
+    kind = catalog.stage_class(spec.task)
+    known = list(kind.model_fields)
     if not error["loc"]:  # options that contradict each other
         return f"{where}, options: {error['msg'].removeprefix('Value error, ')}."
     name = str(error["loc"][0])
@@ -198,6 +199,10 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
             f"{where}, options: unknown option '{name}'{nearest(name, known)}.\n"
             f"  options of {spec.task}: {', '.join(known) or 'none'}"
         )
+    if error["type"] == "missing":
+        said = f"{where}, options: '{name}' is missing. {kind.model_fields[name].description}"
+        example = json.dumps(kind.example.get(name), ensure_ascii=False)
+        return said + (f"\n  such as:  {name}: {example}" if name in kind.example else "")
     return f"{where}, options: '{name}' {expected(error)}."
 
 

@@ -8,6 +8,9 @@ from pipelines.sources import AnySource
 
 Precision = Literal["auto", "fp32", "bf16"]
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What a pipeline may be called: it becomes a part of file names."""
+
 
 class Spec(BaseModel):
     """Base of everything in a pipeline file: frozen, and an unknown key is an error."""
@@ -77,7 +80,7 @@ class ParquetSink(Spec):
 class Pipeline(Spec):
     """A source, an ordered list of stages, and a sink."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=NAME, max_length=100)
     source: AnySource
     stages: tuple[StageSpec, ...] = Field(min_length=1)
     models: Literal["hub", "embedded"] = "hub"

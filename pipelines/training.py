@@ -30,7 +30,7 @@ def _with_kinds(given: Any) -> Any:
     return given
 
 
-Features = Annotated[dict[str, Asked], BeforeValidator(_with_kinds)]
+Features = Annotated[dict[str, Asked], BeforeValidator(_with_kinds), Field(min_length=1)]
 
 
 class Split(Spec):

@@ -8,9 +8,11 @@ _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 
 def fits(found: pa.DataType, wanted: pa.DataType, rounds: bool = False) -> bool:
     """Whether a column of type `found` can be read as `wanted`: without losing anything, or, where
-    the reader `rounds`, as the nearest float of any number."""
+    the reader `rounds`, as the nearest float of any number, and a column of nulls as anything."""
     if pa.types.is_dictionary(found):
         found = found.value_type
+    if rounds and pa.types.is_null(found):
+        return True
     if rounds and pa.types.is_floating(wanted):
         return _is_number(found)
     if found == wanted:

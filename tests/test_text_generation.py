@@ -207,7 +207,7 @@ def test_continuous_batching_writes_what_static_batching_writes(tiny: Build) -> 
         ({"num_beams": 2, "stop": ["a"]}, "do not go together"),
         ({"num_beams": 2, "batching": "continuous"}, "cannot do 'num_beams'"),
         ({"do_sample": True, "batching": "continuous"}, "cannot do 'do_sample'"),
-        ({"template": "no gap"}, "template"),
+        ({"template": "no gap"}, "must hold {prompt}, where"),
         ({"stop": [""]}, "empty string"),
     ],
 )

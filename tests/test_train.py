@@ -146,6 +146,7 @@ REFUSED = {
     "number": ({"target": "spent"}, "target 'spent' is double; classes are texts"),
     "class": ({"task": "tabular-regression"}, "target 'churn' is string, and tabular-regression"),
     "feature": ({"features": ["age", "cty"]}, "no column 'cty' (did you mean 'city'?)"),
+    "none": ({"features": []}, "'features' is empty"),
     "leak": ({"features": ["churn"]}, "'churn' is the target, so it cannot be a feature"),
     "kind": ({"features": {"age": "nmber"}}, "(did you mean 'number'?)"),
     "text": ({"features": {"city": "text"}}, "only the model text-and-table reads texts"),

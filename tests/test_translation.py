@@ -231,11 +231,12 @@ def test_rows_whose_languages_are_wrong_are_rejected(tiny: Build) -> None:
     rows: list[Row] = [
         {"text": "good", "target_language": "klingon"},
         {"text": "good", "source_language": 7},
+        {"text": "good", "source_language": "en\ud800"},
         {"text": "Good film. " * 30},
     ]
     found = translate(tiny(translating.m2m100), rows, max_parts=29)
     reasons = [answer.reason for answer in found if isinstance(answer, RowRejected)]
-    assert reasons == ["unknown_language", "wrong_type", "too_long"]
+    assert reasons == ["unknown_language", "wrong_type", "invalid_text", "too_long"]
 
 
 def test_strange_characters_are_answered(tiny: Build) -> None:

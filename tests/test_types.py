@@ -16,6 +16,12 @@ def test_a_stage_that_rounds_reads_every_number(found: pa.DataType) -> None:
     assert not fits(found, pa.string(), rounds=True)
 
 
+def test_a_column_of_nulls_is_read_as_anything_by_a_stage_that_rounds() -> None:
+    wanted = [pa.float64(), pa.string(), pa.bool_(), pa.int64()]
+    assert all(fits(pa.null(), kind, rounds=True) for kind in wanted)
+    assert not any(fits(pa.null(), kind) for kind in wanted)
+
+
 @pytest.mark.parametrize("found", OTHERS, ids=str)
 def test_what_is_no_number_is_never_rounded(found: pa.DataType) -> None:
     assert not fits(found, pa.float64(), rounds=True)

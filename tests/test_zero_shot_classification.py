@@ -118,6 +118,14 @@ def test_a_label_that_leaves_no_room_is_refused_or_its_row_rejected(tiny: Build)
     assert answer.reason == "too_long"
 
 
+def test_a_label_longer_than_a_text_encoder_reads_is_refused_not_cut(tiny: Build) -> None:
+    files, long = tiny(text.bert_encoder), "good " * 90
+    with pytest.raises(StageFailed, match="a label has more than 64 tokens"):
+        ZeroShotClassification(labels=("good", long)).load(files, Device())
+    (answer,) = classify(files, [{**TEXTS[0], "candidate_labels": ["good", long]}])
+    assert answer.reason == "too_long"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -127,6 +135,7 @@ def test_a_label_that_leaves_no_room_is_refused_or_its_row_rejected(tiny: Build)
         ({"labels": ("good", "good")}, "a label is there twice"),
         ({"labels": ("good", " ")}, "a label is blank"),
         ({"labels": LABELS, "hypothesis_template": "good"}, "must hold {} once"),
+        ({"labels": LABELS, "temperature": 1, "multi_label": True}, "temperature does nothing"),
     ],
 )
 def test_labels_that_cannot_be_chosen_from_are_refused(options: Any, said: str) -> None:

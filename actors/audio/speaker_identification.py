@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
 from actors.errors import StageFailed
+from actors.scores import SCORES
 from actors.speakers.models import config_in, knows_voices, load_voiceprint
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles, Row, folder_option, option
 from actors.voice_stage import VoiceStage
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from actors.speakers.voiceprint import Vector, Voiceprint
 
 CLASSIFIER = "ForSequenceClassification"
-SCORES = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 
 
 class SpeakerIdentification(VoiceStage):

@@ -157,12 +157,10 @@ def _unreachable(name: str, error: BaseException, instead: str | None) -> str:
     embedded = (
         "  to use models that come in Python packages:  models: embedded\n"
         f"  or, for this stage alone:  model: {instead}\n"
-        if instead is not None
-        else ""
     )
     return (
         f"model '{name}': the hub cannot be reached ({constants.ENDPOINT}: {error}), "
         f"and this machine's cache ({constants.HF_HUB_CACHE}) does not hold it.\n"
-        f"{embedded}"
+        f"{embedded if instead is not None else ''}"
         f"  to use a folder on disk:  model: ./FOLDER"
     )

@@ -95,7 +95,10 @@ class Filler(Model):
         ]
 
     def _best(self, scores: np.ndarray) -> list[tuple[int, float]]:
-        best = np.argsort(-scores, kind="stable")[: self.stage.top_k]
+        # Sorting a whole vocabulary took a fifth of the time.
+        few = min(self.stage.top_k, len(scores))
+        good = np.flatnonzero(scores >= np.partition(scores, -few)[-few])
+        best = good[np.argsort(-scores[good], kind="stable")][:few]
         return [(int(token), float(scores[token])) for token in best]
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from actors.architecture import is_made_for, why_not
 from actors.inference_labels import KINDS, kinds_of, labels_of
 from actors.pair_stage import PairStage
-from actors.scores import SCORES, named
+from actors.scores import BEST, named
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row
 from actors.text import full_text_of
 
@@ -37,13 +37,7 @@ class NaturalLanguageInference(PairStage):
     @property
     def writes(self) -> Columns:
         """The likeliest answer, all three, and whether the texts were cut."""
-        return {
-            "label": pa.string(),
-            "score": pa.float32(),
-            "scores": SCORES,
-            "p_entailment": pa.float32(),
-            "label_truncated": pa.bool_(),
-        }
+        return {**BEST, "p_entailment": pa.float32(), "label_truncated": pa.bool_()}
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept classifiers whose labels are the three kinds, in any order and case."""

@@ -1,6 +1,7 @@
 """question-answering: the words of a text that answer a question."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,8 +16,7 @@ from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row
 from actors.text import full_text_of, trimmed
 
 if TYPE_CHECKING:
-    from actors.encoder import Tokens
-    from actors.pairs import Pairs
+    from actors.pairs import Located, Pairs, Stretch
 
 ANSWER = {
     "answer": pa.string(),
@@ -124,34 +124,38 @@ class Answerer(Model):
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
         """One item per window of the context; none for one without tokens."""
         questions = self.pairs.ids([full_text_of(row, "question") for row in rows])
-        contexts = self.pairs.ids([full_text_of(row, "context") for row in rows])
-        overlap = self.stage.overlap
+        contexts = self.pairs.located([full_text_of(row, "context") for row in rows])
         return [
-            [window.item() for window in self.pairs.windows(question, context, overlap)]
+            self._windows(question, context)
             for question, context in zip(questions, contexts, strict=True)
         ]
 
+    def _windows(self, question: np.ndarray, context: "Located") -> list[Item]:
+        """Each window's note is its Stretch, and where the words of the context's tokens stand."""
+        places = whole_words(context.offsets, context.words)
+        windows = self.pairs.windows(question, context.ids, self.stage.overlap)
+        return [replace(window, note=(window.note, places)).item() for window in windows]
+
     def infer(self, items: Sequence[Item]) -> list[Any]:
-        """Per item: its Reading."""
+        """Per item: its Reading, and where the words of the context's tokens stand."""
         starts, ends = self.pairs.encoder.outputs(items, "start_logits", "end_logits")
         return [
-            self._reading(item.data, *logits)
+            (self._reading(item.data.note[0], *logits), item.data.note[1])
             for item, *logits in zip(items, starts, ends, strict=True)
         ]
 
-    def _reading(self, window: "Tokens", starts: np.ndarray, ends: np.ndarray) -> Reading:
-        at = window.note
+    def _reading(self, at: "Stretch", starts: np.ndarray, ends: np.ndarray) -> Reading:
         context = slice(at.place, at.place + at.last - at.first)
         none = None if self.none is None else (float(starts[self.none]), float(ends[self.none]))
         return Reading(at.first, starts[context], ends[context], none)
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Find the best answers over all windows, and say whether one of them is good enough."""
-        stage = self.stage
-        shares, none = None, None
+        stage, found, none = self.stage, list[Row](), None
         if outputs:
-            shares, none = span_shares(outputs, stage.max_answer_tokens)
-        found = [] if shares is None else list(islice(self._answers(row, shares), stage.top_k))
+            readings, (places, *_) = zip(*outputs, strict=True)
+            shares, none = span_shares(readings, stage.max_answer_tokens)
+            found = list(islice(self._answers(row["context"], places, shares), stage.top_k))
         best = found[0]["score"] if found else 0.0
         refused = stage.no_answer and none is not None and none - best > stage.no_answer_margin
         first = None if refused or not found else found[0]
@@ -163,11 +167,8 @@ class Answerer(Model):
             "answers": found,
         }
 
-    def _answers(self, row: Row, shares: np.ndarray) -> Iterator[Row]:
+    def _answers(self, context: str, places: np.ndarray, shares: np.ndarray) -> Iterator[Row]:
         """Yield answers from the best down, each stretch of words once."""
-        context = row["context"]
-        (located,) = self.pairs.located([context])
-        places = whole_words(located.offsets, located.words)
         seen: set[tuple[int, int]] = set()
         for first, last, score in likeliest(shares):
             if score < self.stage.threshold:

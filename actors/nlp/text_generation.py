@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pyarrow as pa
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from actors.architecture import is_made_for, why_not
 from actors.stage import (
@@ -62,7 +62,6 @@ class TextGeneration(Stage):
     template: str | None = option(
         None,
         "Text around each prompt, with {prompt} where it goes, such as 'Summarize: {prompt}'.",
-        pattern=r"\{prompt\}",
     )
     system: str | None = option(
         None, "What a chat begins with, where its own messages do not.", min_length=1
@@ -106,6 +105,13 @@ class TextGeneration(Stage):
         " it was 1.3 times as fast where answers ended after a seventh of max_new_tokens, as fast"
         " where they came to half of it, and 0.6 times where all came to the limit.",
     )
+
+    @field_validator("template")
+    @classmethod
+    def _has_a_place(cls, template: str | None) -> str | None:
+        if template is not None and "{prompt}" not in template:
+            raise ValueError("must hold {prompt}, where the row's prompt goes: 'Reply: {prompt}'")
+        return template
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -144,8 +144,8 @@ class Interpreter(Model):
         if target is None:
             raise RowRejected("null_input", "the row names no target_language, nor do the options")
         for code in (source, target):
-            if code is not None and not isinstance(code, str):
-                raise RowRejected("wrong_type", f"language {code!r} is no text")
+            if code is not None:
+                text_of({"language": code}, "language")
         return source, target
 
     def infer(self, items: Sequence[Item]) -> list[Any]:

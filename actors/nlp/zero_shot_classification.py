@@ -10,12 +10,13 @@ from pydantic import field_validator, model_validator
 from actors.architecture import is_made_for, is_text_encoder, why_not
 from actors.errors import RowRejected, StageFailed
 from actors.inference_labels import kinds_of, labels_of
-from actors.scores import SCORES, named
+from actors.scores import BEST, named
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 from actors.text import TEXT, full_text_of, texts_of
 from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
+    from actors.encoder import Tokens
     from actors.pairs import Pairs
     from actors.sentence_encoder import SentenceEncoder
 
@@ -45,7 +46,7 @@ class ZeroShotClassification(TextStage):
       calibrated probability.
 
     Empty texts are rejected (empty_text), and rows whose own labels are too few, blank or twice
-    there (bad_labels).
+    there (bad_labels), or longer than the model reads (too_long).
     """
 
     reads: ClassVar[Columns] = {**TEXT, LABELS: pa.list_(pa.string())}
@@ -89,6 +90,8 @@ class ZeroShotClassification(TextStage):
         fault = self.fault(self.labels)
         if fault:
             raise ValueError(f"labels: {fault}")
+        if self.multi_label and self.temperature != TEMPERATURE:
+            raise ValueError("temperature does nothing with multi_label: leave one of them out")
         return self
 
     def fault(self, labels: Sequence[str]) -> str | None:
@@ -105,12 +108,7 @@ class ZeroShotClassification(TextStage):
     @property
     def writes(self) -> Columns:
         """The best label, its score, all scores, and whether the text was cut."""
-        return {
-            "label": pa.string(),
-            "score": pa.float32(),
-            "scores": SCORES,
-            "label_truncated": pa.bool_(),
-        }
+        return {**BEST, "label_truncated": pa.bool_()}
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept models of inference and text encoders."""
@@ -217,20 +215,26 @@ class ByMeaning(Model):
         self.stage = stage
         self.encoder = sentences
         self.batching = sentences.batching
-        found = self._items(stage.sentences(stage.labels, ALONE), too_long="truncate")
+        found = sentences.encoder.encode(stage.sentences(stage.labels, ALONE))
+        if any(label.cut for label in found):
+            raise StageFailed(f"a label has more than {sentences.encoder.length} tokens")
         # One by one, for padding is not exact with every model.
-        self.vectors = np.concatenate([sentences.vectors([item]) for item in found])
+        self.vectors = np.concatenate([sentences.vectors([label.item()]) for label in found])
 
-    def _items(self, texts: Sequence[str], too_long: str) -> list[Item]:
+    def _items(self, text: "Tokens", labels: Sequence["Tokens"]) -> list[Item]:
         encoder = self.encoder.encoder
-        return [encoder.check_length(one, too_long).item() for one in encoder.encode(texts)]
+        if any(label.cut for label in labels):
+            message = f"a label has more than {encoder.length} tokens, and is read whole or not"
+            raise RowRejected("too_long", message)
+        text = encoder.check_length(text, self.stage.too_long)
+        return [one.item() for one in (text, *labels)]
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
         """One item for the text, and one for each label that the row brings."""
         own = [self.stage.sentences(self.stage.own_labels(row) or (), ALONE) for row in rows]
         texts = [[full_text_of(row), *labels] for row, labels in zip(rows, own, strict=True)]
-        found = iter(self._items([text for row in texts for text in row], self.stage.too_long))
-        return [[next(found) for _ in row] for row in texts]
+        found = iter(self.encoder.encoder.encode([text for row in texts for text in row]))
+        return [self._items(next(found), [next(found) for _ in row[1:]]) for row in texts]
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its vector, and whether it was cut."""

@@ -3,12 +3,10 @@
 from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
 
+from actors.scores import BEST
 from actors.stage import Columns, Device, Model, ModelFiles, Row, option
 from actors.table_stage import TableStage, trained_config
-
-SCORES = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 
 
 class TabularClassification(TableStage):
@@ -19,6 +17,13 @@ class TabularClassification(TableStage):
     (0..1), `scores` the best `top_k`, best first. `unseen` names the features whose category
     training never saw, `truncated` the texts of which only the beginning was read. An infinite
     number is rejected (not_finite).
+
+    A model is made by `gristmill train FILE`, with a file such as
+
+        task: tabular-classification
+        source: {kind: csv, path: customers.csv}
+        target: churn
+        output: model
     """
 
     architecture: ClassVar[str] = "TabularClassifier"
@@ -29,12 +34,7 @@ class TabularClassification(TableStage):
     @property
     def writes(self) -> Columns:
         """The best class, its score, the best few, and what was new or cut."""
-        return {
-            "label": pa.string(),
-            "score": pa.float32(),
-            "scores": SCORES,
-            **self.notes,
-        }
+        return {**BEST, **self.notes}
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the trained model."""

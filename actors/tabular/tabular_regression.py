@@ -16,6 +16,13 @@ class TabularRegression(TableStage):
     missing value is null or NaN. `prediction` is in the unit of the trained target. `unseen` names
     the features whose category training never saw, `truncated` the texts of which only the
     beginning was read. An infinite number is rejected (not_finite).
+
+    A model is made by `gristmill train FILE`, with a file such as
+
+        task: tabular-regression
+        source: {kind: csv, path: customers.csv}
+        target: spent
+        output: model
     """
 
     architecture: ClassVar[str] = "TabularRegressor"

@@ -18,6 +18,9 @@ from pipelines.sources.lines import Layout, ends, first_rows, index, read_rows
 from pipelines.sources.typed import SAMPLE_ROWS, TypedLines
 from pipelines.units import Extent, SourceFile, Span
 
+DELIMITER = r"\A[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]\z"
+"""One character of ASCII: no line break, no quote, no NUL."""
+
 
 class Csv(TypedLines):
     """Rows from CSV. An empty field is null in a column of numbers, and empty text in text."""
@@ -27,7 +30,7 @@ class Csv(TypedLines):
     kind: Literal["csv"] = "csv"
     delimiter: str | None = Field(
         default=None,
-        pattern=r"\A[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]\z",
+        pattern=DELIMITER,
         description="Character between fields: a comma by default, a tab in .tsv files.",
     )
 
