@@ -1,0 +1,241 @@
+"""Whisper: what is said in windows of 30 seconds, in which language, and when.
+
+All works on a batch of windows: `encode` them, let the decoder `begin`, `detect` languages from
+that, and `write`. Nothing is kept between calls.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    GenerationMixin,
+    WhisperForConditionalGeneration,
+)
+from transformers.modeling_outputs import BaseModelOutput
+
+from actors.errors import StageFailed, nearest
+from actors.hearing.alignment import Aligner
+from actors.listener import Listener
+from actors.sound import Samples
+from actors.stage import Device
+
+STEP = 0.02
+"""Seconds of one position of the encoder's output."""
+
+NO_SPEECH = 0.6
+NO_SPEECH_CHANCE = -1.0
+"""OpenAI's bounds: a window is taken for empty when the mark of no speech has more than 0.6 and
+the tokens that were written have a mean log probability below -1."""
+
+REPEATED = 3
+"""Where a text goes round in circles it is written again, with no three tokens twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What to write: the options of the task with the same names."""
+
+    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    timestamps: Literal["none", "segment", "word"] = "segment"
+    num_beams: int = 1
+    max_new_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the tokens of a window were said, in seconds from its start.
+
+    starts  where each begins, and where the last one ends: one more than tokens.
+    peaks   where the model looked for those that are no punctuation, sorted: what it heard.
+    """
+
+    starts: Sequence[float]
+    peaks: Sequence[float]
+
+
+class Whisper:
+    """A loaded Whisper model.
+
+    codes     language -> its token; none in a model of English alone.
+    rate      what it hears, in Hz; `seconds` of it fill a window.
+    """
+
+    def __init__(self, folder: Path, device: Device, wishes: Wishes) -> None:
+        self._listener = Listener(WhisperForConditionalGeneration, folder, device)
+        self._model = self._listener.model
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._stated = self._model.generation_config
+        marks: Mapping[str, int] = getattr(self._stated, "lang_to_id", None) or {}
+        self.codes = {mark.strip("<|>"): number for mark, number in marks.items()}
+        self.rate = self._listener.rate
+        self.seconds = self._listener.extractor.n_samples / self.rate
+        self.wishes = wishes
+        self._check(folder)
+        self._end = int(self._stated.eos_token_id)
+        self._config = self._settings()
+        heads = getattr(self._stated, "alignment_heads", None)
+        self._aligner = Aligner(self._model, heads) if heads else None
+
+    def _check(self, folder: Path) -> None:
+        """Raise StageFailed for wishes that this model cannot fulfil."""
+        asked, codes = self.wishes.language, self.codes or {"en": 0}
+        if asked is not None and asked not in codes:
+            raise StageFailed(
+                f"the model in {folder} does not know the language '{asked}'{nearest(asked, codes)}"
+                f"\n  languages: {', '.join(codes)}"
+            )
+        if self.wishes.task == "translate" and not self.codes:
+            raise StageFailed(f"the model in {folder} knows English alone: it cannot translate")
+        if self.wishes.timestamps == "word" and not getattr(self._stated, "alignment_heads", None):
+            raise StageFailed(
+                f"the model in {folder} does not state which heads tell the time of a word"
+                " (alignment_heads in generation_config.json); set timestamps to 'segment'"
+            )
+
+    def _settings(self) -> GenerationConfig:
+        """Greedy or beams, and no more tokens than there is room for."""
+        room = self._model.config.max_target_positions - len(self._prompt(None))
+        self._stated.max_length = None  # would contradict max_new_tokens, with a warning
+        config = copy.deepcopy(self._stated)
+        most = min(self.wishes.max_new_tokens or room, room)
+        config.update(do_sample=False, num_beams=self.wishes.num_beams, max_new_tokens=most)
+        return config
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether the model can say when a token was said."""
+        return self._aligner is not None
+
+    def features(self, samples: Samples) -> np.ndarray:
+        """Return a window's log-mel features: (mels, frames), float32, filled up with silence."""
+        found: np.ndarray = self._listener.features(samples).data
+        return found
+
+    def encode(self, features: Sequence[np.ndarray]) -> Tensor:
+        """Return what the encoder makes of windows: (windows, positions, width)."""
+        given = torch.from_numpy(np.stack(features)).to(self._model.device, self._model.dtype)
+        with torch.inference_mode():
+            encoded: Tensor = self._model.model.encoder(given).last_hidden_state
+        return encoded
+
+    def begin(self, encoded: Tensor) -> Tensor:
+        """Return the logits of the first token of all: (windows, vocabulary), float32. They tell
+        the language, and whether there is speech."""
+        ids = torch.full((len(encoded), 1), self._stated.decoder_start_token_id)
+        return self._logits(encoded, ids)[:, -1]
+
+    def detect(self, begun: Tensor) -> list[dict[str, float]]:
+        """Return each language's probability, by window. Empty for a model of English alone."""
+        tokens = list(self.codes.values())
+        if not tokens:
+            return [{} for _ in begun]
+        chances = begun[:, tokens].softmax(-1).cpu().tolist()
+        return [dict(zip(self.codes, row, strict=True)) for row in chances]
+
+    def no_speech(self, begun: Tensor) -> list[float]:
+        """Return the probability that nobody speaks, by window."""
+        mark = self._stated.no_timestamps_token_id - 1
+        chances: list[float] = begun.softmax(-1)[:, mark].tolist()
+        return chances
+
+    def write(
+        self, encoded: Tensor, languages: Sequence[str | None], again: bool = False
+    ) -> list[list[int]]:
+        """Return the tokens of each window, without prompt and end mark. `again`: no run of
+        tokens may repeat."""
+        prompts = self._prompts(languages)
+        config = copy.copy(self._config)
+        if again:
+            config.no_repeat_ngram_size = REPEATED
+        with torch.inference_mode():
+            rows = GenerationMixin.generate(
+                self._model,
+                attention_mask=torch.ones(encoded.shape[:2], device=encoded.device),  # all is heard
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                decoder_input_ids=torch.tensor(prompts, device=encoded.device),
+                generation_config=config,
+            )
+        return [self._text(row) for row in rows[:, len(prompts[0]) :].tolist()]
+
+    def chances(
+        self, encoded: Tensor, languages: Sequence[str | None], written: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """Return the mean log probability of what was written, the end mark counted."""
+        prompts = self._prompts(languages)
+        rows = [[*p, *ids, self._end] for p, ids in zip(prompts, written, strict=True)]
+        longest = max(map(len, rows))
+        ids = torch.tensor([[*row, *[self._end] * (longest - len(row))] for row in rows])
+        logits = self._logits(encoded, ids[:, :-1]).log_softmax(-1)
+        found = logits.gather(-1, ids[:, 1:, None].to(logits.device))[..., 0]
+        skip = len(prompts[0]) - 1
+        return [
+            float(scores[skip : len(row) - 1].mean())
+            for scores, row in zip(found, rows, strict=True)
+        ]
+
+    def times(
+        self,
+        encoded: Tensor,
+        languages: Sequence[str | None],
+        written: Sequence[Sequence[int]],
+        seconds: Sequence[float],
+    ) -> list[Timing]:
+        """Return when the tokens were said. `seconds` are the windows' lengths without the
+        silence that fills them up. Raises StageFailed where `tells_time` is false."""
+        if self._aligner is None:
+            raise StageFailed("the model does not state which heads tell the time of a word")
+        found = self._aligner.attention(encoded, self._prompts(languages), written)
+        return [
+            self._timing(attention[..., : max(1, round(length / STEP))], ids)
+            for attention, ids, length in zip(found, written, seconds, strict=True)
+        ]
+
+    def _timing(self, attention: Tensor, ids: Sequence[int]) -> Timing:
+        peaks = attention.mean(0).argmax(-1).tolist()
+        said = [peak for peak, number in zip(peaks, ids, strict=False) if self._is_said(number)]
+        if self._aligner is None or not said:
+            return Timing([0.0] * (len(ids) + 1), [])
+        starts = self._aligner.starts(attention, min(said), max(said))
+        return Timing([float(n) * STEP for n in starts], [n * STEP for n in sorted(said)])
+
+    def _is_said(self, number: int) -> bool:
+        """Whether a token is more than punctuation; half a character is."""
+        text: str = self.tokenizer.decode([number])
+        return any(c.isalnum() or not c.isascii() for c in text)
+
+    def _logits(self, encoded: Tensor, ids: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = self._model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                decoder_input_ids=ids.to(encoded.device),
+                use_cache=False,
+            ).logits
+        return logits.float()
+
+    def _prompts(self, languages: Sequence[str | None]) -> list[list[int]]:
+        return [self._prompt(language) for language in languages]
+
+    def _prompt(self, language: str | None) -> list[int]:
+        """What the decoder is told: language and task, if it knows several, and no marks of time.
+
+        The marks of the small models are rounded to seconds, and the texts worse (words wrong on
+        a telephone call, with marks and without: base 22 % and 13 %).
+        """
+        told = [int(self._stated.decoder_start_token_id)]
+        if self.codes:
+            told += [self.codes[language or "en"], int(self._stated.task_to_id[self.wishes.task])]
+        return [*told, int(self._stated.no_timestamps_token_id)]
+
+    def _text(self, ids: list[int]) -> list[int]:
+        """Cut at the end mark; drop what is no text."""
+        written = ids[: ids.index(self._end)] if self._end in ids else ids
+        return [number for number in written if number <= self._stated.no_timestamps_token_id]
