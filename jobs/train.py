@@ -47,6 +47,8 @@ def load(path: Path, settings: Sequence[str] = ()) -> TableTraining:
         raise UsageError(
             f"{path.name}: a training file is a mapping with task, source, target and output."
         )
+    if "stages" in data and "task" not in data:
+        raise UsageError(f"{path.name}: this looks like a pipeline:  gristmill run {path.name}")
     for setting in settings:
         override(data, setting)
     task = data.get("task")

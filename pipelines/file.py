@@ -110,6 +110,10 @@ def parse(data: Any, file: str, settings: Sequence[str] = ()) -> Pipeline:
             f"{file}: a pipeline file is a mapping with name, source, stages and sink; "
             f"this is {this}.\n  a whole one to copy:  gristmill tasks TASK"
         )
+    if "task" in data and "stages" not in data:
+        raise UsageError(
+            f"{file}: this looks like a training file; to train its model:  gristmill train {file}"
+        )
     for setting in settings:
         override(data, setting)
     return checked(Pipeline, data, file)

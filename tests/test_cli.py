@@ -68,11 +68,6 @@ def echo(**change: Any) -> dict[str, Any]:
     return {"stages": [{"task": ECHO, **change}]}
 
 
-def task(name: str, **options: Any) -> dict[str, Any]:
-    """Pipeline change: a task of the catalogue with options."""
-    return {"stages": [{"task": name, "options": options}]}
-
-
 KEYS = {
     "top": (
         {"sorce": 1},
@@ -128,37 +123,6 @@ VALUES: list[tuple[dict[str, Any], str]] = [
         f"{AT}, options: 'seconds' should be greater than or equal to 0, not -1.",
     ),
     (echo(options={"suffix": 1}), f"{AT}, options: 'suffix' should be text, not 1."),
-    (
-        task("zero-shot-classification"),
-        "p.yaml, stage 1 (zero-shot-classification), options: 'labels' is missing. The labels to"
-        " choose from: two or more, or one with multi_label.\n"
-        '  such as:  labels: ["politics", "sport", "science"]',
-    ),
-    (
-        task("zero-shot-classification", labels=[]),
-        "p.yaml, stage 1 (zero-shot-classification), options: 'labels' should be a list of length"
-        " 1 or more, not 0.",
-    ),
-    (
-        task("zero-shot-classification", labels=["a", "b"], multi_label="maybe"),
-        "p.yaml, stage 1 (zero-shot-classification), options: 'multi_label' should be true or"
-        " false, not 'maybe'.",
-    ),
-    (
-        task("fill-mask", gap=""),
-        "p.yaml, stage 1 (fill-mask), options: 'gap' should be text of length 1 or more, not ''.",
-    ),
-    (
-        task("tabular-regression"),
-        "p.yaml, stage 1 (tabular-regression): tabular-regression needs a model of your own.\n"
-        "  make one:  gristmill train FILE\n"
-        "  and name its folder:  model: ./FOLDER",
-    ),
-    (
-        {"source": {"kind": "csv", "path": "a.csv", "delimiter": ";;"}},
-        "p.yaml, source: 'delimiter' should be one character, and no line break or quote, not"
-        " ';;'.",
-    ),
     (echo(pool={"min": "two"}), f"{AT}, pool: 'min' should be a whole number, not 'two'."),
     (echo(pool={"min": 3, "max": 2}), f"{AT}: 'pool' has min 3, more than max 2."),
     (echo(input={"text": 3}), f"{AT}, input: 'text' should be text, not 3."),

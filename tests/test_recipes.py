@@ -13,6 +13,7 @@ import transformers as hf
 
 from actors import sound
 from actors.audio.text_to_speech import TextToSpeech
+from actors.errors import UsageError
 from actors.models.embedded import prepare as prepared
 from actors.stage import ModelFiles, Row
 from actors.worker import Worker
@@ -35,7 +36,7 @@ def go(
 ) -> Outcome:
     """Run a recipe's file in the world's folder, with one actor a stage."""
     world.file = read(RECIPES / f"{name}.yaml")
-    for number in range(len(world.file["stages"])):
+    for number in range(len(world.file.get("stages", ()))):
         override(world.file, f"stages.{number}.pool.max=1")
     for number, folder in (models or {}).items():
         override(world.file, f"stages.{number}.model={folder}")
@@ -280,6 +281,10 @@ def test_a_table_is_enriched_by_the_model_that_its_training_made(world: World, c
         world.path / "customers.csv",
         [{**row, "comment": said} for row, said in zip(new, COMMENTS, strict=True)],
     )
+    with pytest.raises(UsageError, match="train table-training"):
+        go(world, cache, "table-training")
+    with pytest.raises(UsageError, match="run table-enrichment"):
+        load(RECIPES / "table-enrichment.yaml")
     outcome = go(world, cache, "table-enrichment")
     columns, rows = answers(world)
     assert report["metrics"]["accuracy"] > 0.9 > report["baseline"]["accuracy"]

