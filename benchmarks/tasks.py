@@ -36,7 +36,9 @@ Written by `python -m benchmarks.tasks --write`; no number here is typed by hand
 
 Rows per CPU-second, one thread, start-up apart; medians. **Bare loop**: the model called directly
 on rows sorted by cost and cut by the same budget. **Gristmill**: the worker on the same rows.
-transformers 5 has no pipeline for summarization. Answers were compared and are alike.
+transformers 5 has no pipeline for summarization. Answers were compared and are alike, but for
+`pipeline` on CTC: it also spells the padding of a batch, which a random model does not take for
+silence.
 """
 
 
@@ -92,7 +94,8 @@ def compare(name: str, repeat: int) -> str:
         for way in ways:
             ran = _run(name, way)
             truth = truth or ran.answers
-            check_alike(f"{name}, {way}", ran.answers, truth)
+            if "pipeline" not in way or work.LIKE_PIPELINE:
+                check_alike(f"{name}, {way}", ran.answers, truth)
             took[way].append(ran.cpu_s)
     speed = {way: work.COUNT / median(seconds) for way, seconds in took.items()}
     cells = [f"{speed[way]:.2f}" if way in speed else "-" for way in WAYS]

@@ -9,6 +9,7 @@ import transformers as hf
 from benchmarks.corpus import texts
 from benchmarks.models import make_writer
 
+LIKE_PIPELINE = True
 COUNT = 60
 NEW_TOKENS = 24
 """Tokens of each summary: a random model does not stop by itself, so all are as long."""

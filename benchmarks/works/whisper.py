@@ -13,6 +13,7 @@ from benchmarks.carried import carried
 from benchmarks.quality_speakers import CALL, VOICES
 from benchmarks.ways import CACHE
 
+LIKE_PIPELINE = True
 COUNT = 24
 STAGE = ("automatic-speech-recognition", {"timestamps": "none"})
 ROWS = 4
