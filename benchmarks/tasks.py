@@ -26,9 +26,6 @@ from benchmarks import report, works
 from benchmarks.ways import CACHE, ROOT, environment
 
 WAYS = ("bare loop", "Gristmill", "pipeline, batch 32", "pipeline, batch 1")
-ALIKE = 0.98
-"""Share of rows that must be answered alike: sums in another order tip a close decision."""
-
 PAGE = """\
 # Single tasks beside the bare loop and transformers.pipeline
 
@@ -95,7 +92,7 @@ def compare(name: str, repeat: int) -> str:
             ran = _run(name, way)
             truth = truth or ran.answers
             if "pipeline" not in way or work.LIKE_PIPELINE:
-                check_alike(f"{name}, {way}", ran.answers, truth)
+                check_alike(f"{name}, {way}", ran.answers, truth, work.ALIKE)
             took[way].append(ran.cpu_s)
     speed = {way: work.COUNT / median(seconds) for way, seconds in took.items()}
     cells = [f"{speed[way]:.2f}" if way in speed else "-" for way in WAYS]
@@ -105,10 +102,10 @@ def compare(name: str, repeat: int) -> str:
     return f"| {about} | {work.COUNT} | {' | '.join(cells)} |\n"
 
 
-def check_alike(name: str, answers: list[Any], truth: list[Any]) -> None:
-    """Raise RuntimeError if too many answers differ."""
+def check_alike(name: str, answers: list[Any], truth: list[Any], share: float) -> None:
+    """Raise RuntimeError if less than this share of the answers are the same."""
     same = sum(a == b for a, b in zip(answers, truth, strict=True))
-    if same < ALIKE * len(truth):
+    if same < share * len(truth):
         raise RuntimeError(f"{name}: only {same} of {len(truth)} answers are the bare loop's")
 
 

@@ -11,6 +11,7 @@ from actors import sound
 from benchmarks.models import make_ctc
 from benchmarks.sounds import recordings
 
+ALIKE = 0.98
 LIKE_PIPELINE = False
 COUNT = 60
 STAGE = ("automatic-speech-recognition", {})

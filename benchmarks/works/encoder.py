@@ -10,6 +10,7 @@ from benchmarks.contenders.bare import batches
 from benchmarks.corpus import texts
 from benchmarks.models import make_text_model
 
+ALIKE = 0.98
 LIKE_PIPELINE = True
 COUNT = 400
 STAGE = ("text-classification", {})

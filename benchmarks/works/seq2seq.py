@@ -9,6 +9,7 @@ import transformers as hf
 from benchmarks.corpus import texts
 from benchmarks.models import make_writer
 
+ALIKE = 0.98
 LIKE_PIPELINE = True
 COUNT = 60
 NEW_TOKENS = 24
