@@ -147,7 +147,7 @@ class Whisper:
         """How many windows may meet in a batch: what the decoder keeps of them bounds it."""
         config, size = self._model.config, self._model.dtype.itemsize
         layer = config.max_source_positions * config.d_model * size * self.wishes.num_beams
-        most, room = (MOST_ON_CPU if self._listener.device.name == "cpu" else MOST_ON_GPU)
+        most, room = MOST_ON_CPU if self._listener.device.name == "cpu" else MOST_ON_GPU
         return int(min(most, max(1, room // (2 * config.decoder_layers * layer))))
 
     @property
