@@ -90,13 +90,14 @@ def quietest(loud: Loudness, hop: int, first: int, last: int) -> int:
 def loudness(samples: Samples, rate: int) -> Loudness:
     """Return the mean square of the PAUSE seconds around each frame's beginning: (frames,)."""
     hop = hop_of(rate)
-    frames = -(-len(samples) // hop)
-    if not frames:
-        return np.zeros(0)
-    squares = np.square(samples, dtype=np.float64)
-    sums = np.add.reduceat(squares, np.arange(0, len(samples), hop))
+    whole = len(samples) // hop
+    rest = samples[whole * hop :]
+    # No copy of the samples is made: those of four hours take 0.9 GB.
+    frames = samples[: whole * hop].reshape(whole, hop)
+    sums = np.einsum("ij,ij->i", frames, frames).astype(np.float64)
+    sums = np.append(sums, np.square(rest).sum()) if len(rest) else sums
     width = round(PAUSE / FRAME)
-    around = np.convolve(sums, np.ones(width))[width // 2 :][:frames]
+    around = np.convolve(sums, np.ones(width))[width // 2 :][: len(sums)] if len(sums) else sums
     return np.asarray(around / (width * hop))
 
 

@@ -29,7 +29,8 @@ def words(
 def _add(found: list[Spoken], piece: Spoken, unspaced: bool) -> None:
     """Begin a word with a piece, or lengthen the last one; punctuation takes no time."""
     letters = any(character.isalnum() for character in piece.text)
-    if not found or (letters and (unspaced or piece.text.startswith(" "))):
+    apart = unspaced or piece.text.startswith(" ") or (found and found[-1].text.endswith(" "))
+    if not found or (letters and apart):
         found.append(piece)
         return
     last = found.pop()
