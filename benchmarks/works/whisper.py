@@ -19,7 +19,7 @@ ALIKE = 0.85
 
 COUNT = 24
 STAGE = ("automatic-speech-recognition", {"timestamps": "none"})
-ROWS = 4
+ROWS = 8
 """Windows in a batch."""
 
 RATE = 16_000

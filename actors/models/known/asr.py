@@ -51,7 +51,7 @@ MODELS = (
         licence="MIT",
         about=f"Whisper base: speech of 99 languages, 74 M parameters; {_ABOUT}",
         quality="word error rate 12.6 % on a 30 s telephone call of two people, 0 % on 44 s of a "
-        "narrator, 7.3 % on both twice over as one recording (148 s, heard in windows); 4.5 CPU-s "
+        "narrator, 7.3 % on both twice over as one recording (148 s, heard in windows); 4.0 CPU-s "
         "for the call. The language of five English recordings right, of a synthetic voice in "
         "five languages four (French was taken for Thai); silence gets a language too",
     ),
