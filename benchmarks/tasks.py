@@ -128,6 +128,7 @@ def _run_here(name: str, way: str) -> dict[str, Any]:
         work.make(folder)
     answer = _way(work, folder, way)
     rows = work.rows(work.COUNT)
+    answer(rows[:1])  # whatever is imported or opened for the first time is nobody's work
     _, start = _measured(lambda: answer(rows[:1]))
     answers, cpu = _measured(lambda: answer(rows))
     return {"cpu_s": cpu - start, "answers": answers}
