@@ -59,7 +59,7 @@ def test_recordings_become_spectrograms_of_one_size(build: Any, tiny: Build) -> 
 
 def test_a_batch_on_a_cpu_is_bound_by_seconds(tiny: Build) -> None:
     layered = listener_of(tiny(listen.raw_classifier))
-    assert layered.batching == Batching("length", rows=32, budget=20 * RATE)
+    assert layered.batching == Batching("length", rows=32, budget=5 * RATE)
     assert layered.features(SOUNDS[0]).cost == RATE
 
 
