@@ -34,8 +34,8 @@ Written by `python -m benchmarks.tasks --write`; no number here is typed by hand
 Rows per CPU-second, one thread, start-up apart; medians. **Bare loop**: the model called directly
 on rows sorted by cost and cut by the same budget. **Gristmill**: the worker on the same rows.
 transformers 5 has no pipeline for summarization. Answers were compared and are alike, but for
-`pipeline` on CTC: it also spells the padding of a batch, which a random model does not take for
-silence.
+`pipeline` on speech: with CTC it also spells the padding of a batch, which a random model does not
+take for silence; Whisper in batches of it wrote other texts.
 """
 
 
