@@ -36,7 +36,6 @@ chaos: $(READY) ## the long kill campaign: processes die at random, no row may
 	$(BIN)/pytest -m chaos
 
 bench: $(READY) ## speed and memory beside other ways of doing the same
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,bench]'
 	$(BIN)/python -m benchmarks.run --repeat 3 --write
 	$(BIN)/python -m benchmarks.tasks --repeat 3 --write
 

@@ -7,7 +7,7 @@ wrong_type         it is not bytes
 empty_file         no bytes
 unreadable_audio   an unknown or refused format, or corrupt data
 truncated_audio    the file ends before its header says
-audio_too_long     more seconds x channels than the cap: told by the header, or while decoding
+audio_too_long     more seconds x channels than the cap, by the header: nothing was decoded
 no_samples         a whole file of no samples at all
 no_such_channel    fewer channels than the one that was asked for
 not_finite         samples that are no numbers, or infinite

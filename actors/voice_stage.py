@@ -46,7 +46,7 @@ class VoiceStage(AudioStage):
         answer: Callable[[list["Vector"]], Row],
     ) -> Model:
         """Return the model that hears the recordings and hands their vectors to `answer`."""
-        from actors.speakers.hearing import Hearing, Passes, Voices
+        from actors.speakers.passes import Hearing, Passes, Voices
         from actors.speakers.spans import Rules
 
         rate = voiceprint.rate

@@ -16,7 +16,7 @@ from actors.audio.speaker_identification import SpeakerIdentification
 from actors.audio.speaker_verification import SpeakerVerification
 from actors.errors import RowRejected, StageFailed, UsageError
 from actors.speakers import xvector
-from actors.speakers.hearing import Heard
+from actors.speakers.passes import Heard
 from actors.speakers.resemblyzer import Mel, Resemblyzer, window_starts
 from actors.speakers.spans import Rules
 from actors.speakers.voiceprint import mean_of, unit

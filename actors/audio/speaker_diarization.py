@@ -9,7 +9,6 @@ from pydantic import model_validator
 
 from actors.architecture import why_not
 from actors.audio_stage import AudioStage
-from actors.speakers.hearing import Heard, Hearing, Passes
 from actors.speakers.models import (
     ACTIVITY,
     config_in,
@@ -18,6 +17,7 @@ from actors.speakers.models import (
     load_voiceprint,
     tells_turns,
 )
+from actors.speakers.passes import Heard, Hearing, Passes
 from actors.speakers.spans import Rules, Span, speech_spans
 from actors.speakers.turns import TURN, Turn, borders_of, joined, named, turns_in, window_starts
 from actors.speakers.voiceprint import WINDOW, WindowVoiceprint

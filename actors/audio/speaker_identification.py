@@ -103,7 +103,7 @@ class SpeakerIdentification(VoiceStage):
         self, voiceprint: "Voiceprint", files: ModelFiles, device: Device
     ) -> Callable[[bytes], "Vector"]:
         """Return what turns an enrolled recording, all channels mixed, into its vector."""
-        from actors.speakers.hearing import answer_alone
+        from actors.speakers.passes import answer_alone
 
         mixed = self.model_copy(update={"channel": None})
         model = mixed.compare(voiceprint, files, device, lambda voices: {"voice": voices[0]})

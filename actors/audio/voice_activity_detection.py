@@ -8,8 +8,8 @@ from pydantic import model_validator
 
 from actors.architecture import why_not
 from actors.audio_stage import AudioStage
-from actors.speakers.hearing import Heard, Hearing, Passes
 from actors.speakers.models import FRAMES, SILERO_CLASS, finds_speech, load_detector
+from actors.speakers.passes import Heard, Hearing, Passes
 from actors.speakers.spans import SPAN, Rules
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles, Row, option
 
