@@ -1,13 +1,18 @@
-"""Weights of models that transformers has no class for, read from safetensors into our own."""
+"""From a folder on disk to a model in memory: transformers' classes, or weights into our own."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.utils import logging
 
 from actors.errors import StageFailed
+from actors.stage import Device
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 # Parameters of an encoder that say nothing of single tokens, so checkpoints may lack them.
 NEEDLESS = ("pooler.", "position_ids")
@@ -38,3 +43,28 @@ def fill(part: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
             f"{folder} has no weights for {', '.join(missing[:3])}: the checkpoint is not of the"
             f" kind that its configuration says"
         )
+
+
+def load_model(auto: Any, folder: Path, device: Device, optional: str | None = None) -> Any:
+    """Load `auto`'s model from `folder` (safetensors only), ready to infer
+    with `device.threads`.
+
+    Raise StageFailed when weights are missing (they would be random), save those whose name holds
+    `optional`.
+    """
+    torch.set_num_threads(device.threads)
+    logging.disable_progress_bar()
+    model, found = auto.from_pretrained(
+        folder,
+        dtype=DTYPES[device.precision],
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    missing = sorted(n for n in found["missing_keys"] if optional is None or optional not in n)
+    if missing:
+        raise StageFailed(
+            f"{folder} has no weights for {', '.join(missing[:3])}: the checkpoint was not trained"
+            f" as {type(model).__name__}; name a model that was"
+        )
+    return model.eval().to(device.name)

@@ -52,8 +52,6 @@ class Scorer:
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Return the scores of logits (..., labels), float32."""
-        from actors.encoder import sigmoid, softmax
-
         if self.activation == "softmax":
             return softmax(logits)
         return sigmoid(logits) if self.activation == "sigmoid" else logits
@@ -79,3 +77,16 @@ def usual_activation(config: Any) -> Activation:
         return "none"
     many = config.problem_type == "multi_label_classification" or config.num_labels == 1
     return "sigmoid" if many else "softmax"
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of each logit by itself."""
+    shares: np.ndarray = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    return shares

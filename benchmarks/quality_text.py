@@ -23,8 +23,8 @@ from actors.nlp.text_embedding import TextEmbedding
 from actors.nlp.text_ranking import TextRanking
 from actors.nlp.text_similarity import TextSimilarity
 from actors.nlp.zero_shot_classification import ZeroShotClassification
-from actors.sentences import sentence_spans
 from actors.stage import ModelFiles, Row, Stage
+from actors.texts.sentences import sentence_spans
 from actors.worker import Worker
 from benchmarks.carried import carried
 

@@ -12,10 +12,10 @@ import transformers as hf
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from actors.coreference import Resolver
 from actors.errors import StageFailed
 from actors.nlp.coreference_resolution import CoreferenceResolution, joined
 from actors.stage import Device, ModelFiles, Row
+from actors.texts.coreference import Resolver
 from actors.worker import Worker
 from tests.tiny import parsing
 from tests.tiny.text import LINES, bert_classifier

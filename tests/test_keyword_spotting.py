@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from actors import sound
 from actors.audio.keyword_spotting import KeywordSpotting
+from actors.listening.wake_words import HEARD, RATE, STEP, STRETCH, WakeWordListener, WakeWords
 from actors.models.embedded import prepare
 from actors.stage import Device, ModelFiles, Row
-from actors.wake_words import HEARD, RATE, STEP, STRETCH, WakeWordListener, WakeWords
 from actors.worker import Worker
 from tests.close import assert_close
 from tests.tiny import listen

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import transformers as hf
 
-from actors.audio_families import PADDING_IS_EXACT, RAW
 from actors.errors import RowRejected
-from actors.listener import Listener
+from actors.listening.families import PADDING_IS_EXACT, RAW
+from actors.listening.listener import Listener
+from actors.listening.windows import spans
 from actors.stage import Batching, Device, Item, ModelFiles
-from actors.windows import spans
 from tests.tiny import listen
 from tests.tiny.voices import RATE, buzz
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from actors.errors import StageFailed
-from actors.gliner import Found, without_overlap
 from actors.models.reference import config_of, resolve
 from actors.nlp.ner import Ner
 from actors.stage import Device, ModelFiles, Row
+from actors.texts.gliner import Found, without_overlap
 from actors.worker import Worker
 from tests.close import assert_close
 from tests.tiny import parsing

@@ -8,10 +8,11 @@ import pytest
 import torch
 import transformers as hf
 
-from actors.encoder import Encoder, load_model
+from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
-from actors.pairs import Pairs
 from actors.stage import Device, ModelFiles
+from actors.texts.encoder import Encoder
+from actors.texts.pairs import Pairs
 from tests.close import assert_close
 from tests.tiny import pairs
 from tests.tiny.text import LINES

@@ -11,8 +11,8 @@ import transformers as hf
 from pydantic import ValidationError
 
 from actors.nlp.question_answering import QuestionAnswering
-from actors.spans import Reading, likeliest, span_shares, whole_words
 from actors.stage import ModelFiles, Row
+from actors.texts.spans import Reading, likeliest, span_shares, whole_words
 from actors.worker import Worker
 from tests.close import assert_close
 from tests.tiny import pairs

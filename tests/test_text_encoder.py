@@ -9,10 +9,11 @@ import pytest
 import torch
 import transformers as hf
 
-from actors.encoder import PADDING_IS_EXACT, Encoder, load_model, longest_input
+from actors.checkpoint import load_model
 from actors.errors import StageFailed
 from actors.nlp.text_classification import TextClassification
 from actors.stage import Device, Item, ModelFiles
+from actors.texts.encoder import PADDING_IS_EXACT, Encoder, longest_input
 from tests.tiny import text
 
 Build = Callable[..., ModelFiles]

@@ -13,10 +13,10 @@ import transformers as hf
 from pydantic import ValidationError
 
 from actors.errors import RowRejected, StageFailed, UsageError
-from actors.generation import DECODERS, dice
 from actors.nlp.text_generation import TextGeneration
 from actors.stage import Device, ModelFiles, Row
 from actors.worker import Worker
+from actors.writing.generation import DECODERS, dice
 from pipelines.file import parse
 from pipelines.plan import make_plan
 from tests.tiny import text, writing

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import transformers as hf
 
-from actors import spacy_text
 from actors.nlp.ner import Ner
 from actors.stage import Device, ModelFiles, Row
 from actors.text import unbroken
-from actors.token_labels import Window, join
+from actors.texts import spacy_text
+from actors.texts.token_labels import Window, join
 from actors.worker import Worker
 from tests.close import assert_close
 from tests.tiny import text

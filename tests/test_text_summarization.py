@@ -10,8 +10,8 @@ import transformers as hf
 
 from actors.errors import RowRejected
 from actors.nlp.summarization import Summarization
-from actors.sentences import choose, run_on, sentence_spans, within_words
 from actors.stage import ModelFiles, Row
+from actors.texts.sentences import choose, run_on, sentence_spans, within_words
 from actors.worker import Worker
 from tests.tiny import text
 

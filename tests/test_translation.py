@@ -12,12 +12,12 @@ import torch
 import transformers as hf
 
 from actors.errors import RowRejected, StageFailed, UsageError
-from actors.generation import Written
-from actors.language_codes import UnknownLanguage, find_code, is_spaced
 from actors.nlp.translation import Translation, joined
 from actors.stage import Device, ModelFiles, Row
-from actors.translator import Route, Translator
 from actors.worker import Worker
+from actors.writing.generation import Written
+from actors.writing.language_codes import UnknownLanguage, find_code, is_spaced
+from actors.writing.translator import Route, Translator
 from pipelines.file import parse
 from pipelines.plan import make_plan
 from tests.tiny import text, translating

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from actors.audio_families import classifies_sound, names_languages, why_no_classifier
+from actors.listening.classifier import SoundClassificationStage, SoundClassifier
+from actors.listening.families import classifies_sound, names_languages, why_no_classifier
 from actors.scores import Scorer
-from actors.sound_classifier import SoundClassificationStage, SoundClassifier
 from actors.stage import Defaults, Device, Model, ModelFiles
 
 
@@ -36,7 +36,7 @@ class AudioClassification(SoundClassificationStage):
         config = json.loads((files.folder / "config.json").read_text("utf-8"))
         if classifies_sound(config):
             return super().load(files, device)
-        from actors.languages import LanguageListener
+        from actors.hearing.languages import LanguageListener
 
         listener = LanguageListener(files.folder, device)
         return SoundClassifier(self, listener, Scorer.of(self, listener.labels, "softmax"))

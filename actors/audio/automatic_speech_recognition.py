@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from actors.architecture import is_made_for, why_not
-from actors.audio_families import ENGLISH_ONLY_WORDS, RAW
 from actors.audio_stage import AudioStage
 from actors.hearing.transcript import COLUMNS
+from actors.listening.families import ENGLISH_ONLY_WORDS, RAW
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles, option
 
 WINDOW = 30.0

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from actors.audio_families import classifies_sound, why_no_classifier
 from actors.audio_stage import AudioStage
-from actors.scores import usual_activation
+from actors.listening.families import classifies_sound, why_no_classifier
+from actors.listening.windows import windows_of
+from actors.scores import sigmoid, softmax, usual_activation
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
-from actors.windows import windows_of
 
 if TYPE_CHECKING:
-    from actors.listener import Listener
-    from actors.wake_words import WakeWordListener
+    from actors.listening.listener import Listener
+    from actors.listening.wake_words import WakeWordListener
 
 KEYWORDS = pa.list_(
     pa.struct(
@@ -88,12 +88,12 @@ class KeywordSpotting(AudioStage):
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the classifier, or the wake words."""
         if _is_wake_words(json.loads((files.folder / "config.json").read_text("utf-8"))):
-            from actors.wake_words import WakeWordListener
+            from actors.listening.wake_words import WakeWordListener
 
             return WakeWordSpotter(self, WakeWordListener(files.folder, device))
         from transformers import AutoModelForAudioClassification
 
-        from actors.listener import Listener
+        from actors.listening.listener import Listener
 
         listener = Listener(AutoModelForAudioClassification, files.folder, device)
         return CommandSpotter(self, listener)
@@ -155,8 +155,6 @@ class CommandSpotter(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: a Scored."""
-        from actors.encoder import sigmoid, softmax
-
         logits = self.listener.logits([item.data.heard for item in items])
         scores = sigmoid(logits) if self.many else softmax(logits)
         windows = [item.data for item in items]
@@ -191,7 +189,7 @@ class WakeWordSpotter(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the steps of each word."""
-        from actors.wake_words import NEAR
+        from actors.listening.wake_words import NEAR
 
         scored = [one for part in outputs for one in part]
         return self.stage.answer(self.listener.labels, scored, NEAR)

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from actors.architecture import is_made_for, why_not
+from actors.listening.classifier import SoundClassifier, SoundStage
 from actors.scores import Scorer
-from actors.sound_classifier import SoundClassifier, SoundStage
 from actors.stage import Defaults, Device, Model, ModelFiles, option
 
 
@@ -55,7 +55,7 @@ class ZeroShotAudioClassification(SoundStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model, and make the labels' vectors."""
-        from actors.sounds_and_texts import ClapListener
+        from actors.listening.clap import ClapListener
 
         # replace, not format: a label may hold braces
         sentences = [self.hypothesis_template.replace("{}", label) for label in self.labels]

@@ -19,7 +19,7 @@ from actors.audio_stage import AudioStage
 from actors.errors import StageFailed
 from actors.hearing.transcript import Spoken, columns, sentences
 from actors.hearing.windows import Span, spans_with_overlap
-from actors.listener import Listener
+from actors.listening.listener import Listener
 from actors.stage import Device, Item, Model, Row
 
 

@@ -26,7 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from actors.errors import StageFailed, nearest
 from actors.hearing.alignment import Aligner
-from actors.listener import Listener
+from actors.listening.listener import Listener
 from actors.sound import Samples
 from actors.stage import Device
 

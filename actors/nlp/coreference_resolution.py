@@ -26,8 +26,8 @@ from actors.stage import (
 from actors.text import TEXT, flowing, text_of
 
 if TYPE_CHECKING:
-    from actors.coreference import Resolver
-    from actors.encoder import Tokens
+    from actors.texts.coreference import Resolver
+    from actors.texts.encoder import Tokens
 
 Span = tuple[int, int]
 
@@ -102,7 +102,7 @@ class CoreferenceResolution(Stage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model, its tokenizer and the rules for words."""
-        from actors.coreference import Resolver
+        from actors.texts.coreference import Resolver
 
         words = _words(self.language)
         backend = _backend(files.folder, self.window, self.overlap)
@@ -187,7 +187,7 @@ class Coreference(Model):
 
 def _placed(found: Any, words: np.ndarray) -> "Tokens":
     """Return a window's tokens; the note is each one's word, start and end, or -1 twice."""
-    from actors.encoder import Tokens
+    from actors.texts.encoder import Tokens
 
     numbers = np.array([-1 if n is None else n for n in found.word_ids], dtype=np.int64)
     places = np.where(numbers[:, None] < 0, -1, words[numbers])

@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
 from actors.errors import RowRejected
+from actors.scores import softmax
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 from actors.text import full_text_of
 from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
-    from actors.encoder import Encoder, Tokens
+    from actors.texts.encoder import Encoder, Tokens
 
 WORDS = pa.list_(pa.struct([("word", pa.string()), ("score", pa.float32())]))
 
@@ -55,7 +56,8 @@ class FillMask(TextStage):
         """Load the model."""
         from transformers import AutoModelForMaskedLM
 
-        from actors.encoder import Encoder, load_model
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
 
         model = load_model(AutoModelForMaskedLM, files.folder, device)
         return Filler(self, Encoder(model, files.folder, device, self.max_length))
@@ -86,8 +88,6 @@ class Filler(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: for each gap the best tokens and their probabilities; whether it was cut."""
-        from actors.encoder import softmax
-
         found = [softmax(logits) for logits in self.encoder.logits_at(items, self.mask)]
         return [
             ([self._best(gap) for gap in gaps], item.data.cut)

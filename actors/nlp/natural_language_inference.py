@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.inference_labels import KINDS, kinds_of, labels_of
 from actors.pair_stage import PairStage
-from actors.scores import BEST, named
+from actors.scores import BEST, named, softmax
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row
 from actors.text import full_text_of
+from actors.texts.inference_labels import KINDS, kinds_of, labels_of
 
 if TYPE_CHECKING:
-    from actors.pairs import Pairs
+    from actors.texts.pairs import Pairs
 
 
 class NaturalLanguageInference(PairStage):
@@ -55,8 +55,9 @@ class NaturalLanguageInference(PairStage):
         """Load the classifier."""
         from transformers import AutoModelForSequenceClassification
 
-        from actors.encoder import Encoder, load_model
-        from actors.pairs import Pairs
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
+        from actors.texts.pairs import Pairs
 
         model = load_model(AutoModelForSequenceClassification, files.folder, device)
         return Inference(self, Pairs(Encoder(model, files.folder, device, self.max_length)))
@@ -82,8 +83,6 @@ class Inference(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: the probabilities in the order of KINDS, and whether the texts were cut."""
-        from actors.encoder import softmax
-
         scores = softmax(self.pairs.encoder.logits(items))[:, self.order]
         return [(row, item.data.cut) for row, item in zip(scores, items, strict=True)]
 

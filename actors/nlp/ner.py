@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from actors import spacy_text
 from actors.architecture import is_made_for, why_not
 from actors.errors import StageFailed
+from actors.scores import softmax
 from actors.stage import (
     Batching,
     Columns,
@@ -24,10 +24,11 @@ from actors.stage import (
     option,
 )
 from actors.text import TEXT, flowing, text_of, trimmed
+from actors.texts import spacy_text
 
 if TYPE_CHECKING:
-    from actors.encoder import Encoder
-    from actors.gliner import Finder
+    from actors.texts.encoder import Encoder
+    from actors.texts.gliner import Finder
 
 # The components of a spaCy pipeline that find entities; parser, tagger and others are left out.
 FINDERS = frozenset({"beam_ner", "entity_ruler", "ner", "span_ruler"})
@@ -113,13 +114,14 @@ class Ner(Stage):
             return self._load_gliner(files.folder, device)
         from transformers import AutoModelForTokenClassification
 
-        from actors.encoder import Encoder, load_model
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
 
         model = load_model(AutoModelForTokenClassification, files.folder, device)
         return TokenNer(self, Encoder(model, files.folder, device, overlap=self.overlap))
 
     def _load_gliner(self, folder: Path, device: Device) -> Model:
-        from actors.gliner import Finder
+        from actors.texts.gliner import Finder
 
         config = json.loads((folder / GLINER).read_text("utf-8"))
         if problem := self.check(config):
@@ -150,7 +152,7 @@ class TokenNer(Model):
     """A transformers token classifier; long texts go through it in windows."""
 
     def __init__(self, stage: Ner, encoder: "Encoder") -> None:
-        from actors.token_labels import Tag, Words
+        from actors.texts.token_labels import Tag, Words
 
         self.stage = stage
         self.encoder = encoder
@@ -167,14 +169,13 @@ class TokenNer(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its tokens, the special ones left out, with their logits."""
-        from actors.token_labels import windows
+        from actors.texts.token_labels import windows
 
         return windows(items, self.encoder.logits(items))
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the windows, agree on words, group, and find the places in the text as given."""
-        from actors.encoder import softmax
-        from actors.token_labels import by_words, group, join
+        from actors.texts.token_labels import by_words, group, join
 
         text, origin = self.stage.flowing(row["text"])
         if not outputs:
@@ -235,7 +236,7 @@ class GlinerNer(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the windows, keep the surest of those that overlap, place them in the text given."""
-        from actors.gliner import without_overlap
+        from actors.texts.gliner import without_overlap
 
         origin = self.stage.flowing(row["text"])[1]
         found = [

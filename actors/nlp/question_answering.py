@@ -11,12 +11,12 @@ from pydantic import model_validator
 
 from actors.architecture import is_made_for, why_not
 from actors.errors import StageFailed
-from actors.spans import Reading, likeliest, span_shares, whole_words
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
 from actors.text import full_text_of, trimmed
+from actors.texts.spans import Reading, likeliest, span_shares, whole_words
 
 if TYPE_CHECKING:
-    from actors.pairs import Located, Pairs, Stretch
+    from actors.texts.pairs import Located, Pairs, Stretch
 
 ANSWER = {
     "answer": pa.string(),
@@ -102,8 +102,9 @@ class QuestionAnswering(Stage):
         """Load the model."""
         from transformers import AutoModelForQuestionAnswering
 
-        from actors.encoder import Encoder, load_model
-        from actors.pairs import Pairs
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
+        from actors.texts.pairs import Pairs
 
         model = load_model(AutoModelForQuestionAnswering, files.folder, device)
         return Answerer(self, Pairs(Encoder(model, files.folder, device, self.max_length)))

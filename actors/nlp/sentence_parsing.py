@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from actors import spacy_text
 from actors.architecture import is_made_for, why_not
-from actors.sentences import Span, every_sentence
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
 from actors.text import SPAN, TEXT, flowing, text_of, trimmed
+from actors.texts import spacy_text
+from actors.texts.sentences import Span, every_sentence
 
 if TYPE_CHECKING:
-    from actors.encoder import Encoder
+    from actors.texts.encoder import Encoder
 
 # The components of a spaCy pipeline that say what a token is; entities are ner's matter.
 PARSERS = frozenset(
@@ -106,7 +106,8 @@ class SentenceParsing(Stage):
             return SpacyParser(self.joins, spacy_text.load_spacy(files.folder, PARSERS))
         from transformers import AutoModelForTokenClassification
 
-        from actors.encoder import Encoder, load_model
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
 
         model = load_model(AutoModelForTokenClassification, files.folder, device)
         return Tagger(self.joins, Encoder(model, files.folder, device, overlap=self.overlap))
@@ -206,7 +207,7 @@ class Tagger(Model):
     """A transformers classifier of parts of speech; long texts go through it in windows."""
 
     def __init__(self, joins: bool, encoder: "Encoder") -> None:
-        from actors.token_labels import Words
+        from actors.texts.token_labels import Words
 
         self.joins = joins
         self.encoder = encoder
@@ -222,13 +223,13 @@ class Tagger(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: its tokens, the special ones left out, with their logits."""
-        from actors.token_labels import windows
+        from actors.texts.token_labels import windows
 
         return windows(items, self.encoder.logits(items))
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Join the windows, take each word's first token, and find its sentence."""
-        from actors.token_labels import by_words, join
+        from actors.texts.token_labels import by_words, join
 
         text, origin = flowing(row["text"], self.joins)
         if not outputs:

@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from actors.architecture import is_made_for, is_text_encoder, why_not
 from actors.errors import RowRejected
-from actors.sentences import choose, run_on, sentence_spans, within_words
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
 from actors.text import SPAN, TEXT, text_of, unbroken
+from actors.texts.sentences import choose, run_on, sentence_spans, within_words
 
 if TYPE_CHECKING:
-    from actors.encoder import Encoder
-    from actors.sentence_encoder import SentenceEncoder
+    from actors.texts.encoder import Encoder
+    from actors.texts.sentence_encoder import SentenceEncoder
 
 WRITERS = ("ForConditionalGeneration", "LMHeadModel")
 """Endings of the architectures that write summaries; encoders choose sentences."""
@@ -81,8 +81,9 @@ class Summarization(Stage):
         """Load a writer or a chooser, whichever the model is."""
         from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-        from actors.encoder import Encoder, load_model
-        from actors.sentence_encoder import SentenceEncoder
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
+        from actors.texts.sentence_encoder import SentenceEncoder
 
         config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
         if not _writes_text(config.to_dict()):

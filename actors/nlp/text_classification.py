@@ -12,7 +12,7 @@ from actors.text import full_text_of
 from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
-    from actors.encoder import Encoder
+    from actors.texts.encoder import Encoder
 
 
 class TextClassification(ScoredStage, TextStage):
@@ -43,7 +43,8 @@ class TextClassification(ScoredStage, TextStage):
         """Load the classifier."""
         from transformers import AutoModelForSequenceClassification
 
-        from actors.encoder import Encoder, load_model
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
 
         model = load_model(AutoModelForSequenceClassification, files.folder, device)
         return Classifier(self, Encoder(model, files.folder, device, self.max_length))

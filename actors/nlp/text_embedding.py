@@ -11,7 +11,7 @@ from actors.text import full_text_of
 from actors.text_stage import TextStage
 
 if TYPE_CHECKING:
-    from actors.sentence_encoder import SentenceEncoder
+    from actors.texts.sentence_encoder import SentenceEncoder
 
 
 class TextEmbedding(TextStage):
@@ -44,7 +44,7 @@ class TextEmbedding(TextStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the encoder."""
-        from actors.sentence_encoder import SentenceEncoder
+        from actors.texts.sentence_encoder import SentenceEncoder
 
         sentences = SentenceEncoder(
             files.folder, device, self.pooling, self.normalize, self.max_length

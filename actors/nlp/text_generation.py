@@ -24,9 +24,9 @@ from actors.stage import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.encoder import Tokens
-    from actors.generation import Written
-    from actors.prompts import Prompts
+    from actors.texts.encoder import Tokens
+    from actors.writing.generation import Written
+    from actors.writing.prompts import Prompts
 
 DECODERS = ("ForCausalLM", "LMHeadModel")
 """Endings of the architectures that go on after a text."""
@@ -172,9 +172,9 @@ class TextGeneration(Stage):
         """Load the model."""
         from transformers import AutoConfig
 
-        from actors.continuous import Continuous
-        from actors.generation import Generation, Sampling
-        from actors.prompts import Prompts, load_writer, room_for
+        from actors.writing.continuous import Continuous
+        from actors.writing.generation import Generation, Sampling
+        from actors.writing.prompts import Prompts, load_writer, room_for
 
         config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
         model, tokenizer = load_writer(files.folder, config.is_encoder_decoder, device)

@@ -7,14 +7,14 @@ import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
 from actors.errors import RowRejected, StageFailed
-from actors.language_codes import UnknownLanguage, is_spaced
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, Stage, option
 from actors.text import text_of
+from actors.writing.language_codes import UnknownLanguage, is_spaced
 
 if TYPE_CHECKING:
-    from actors.generation import Written
-    from actors.sentences import Span
-    from actors.translator import Translator
+    from actors.texts.sentences import Span
+    from actors.writing.generation import Written
+    from actors.writing.translator import Translator
 
 FAMILIES = frozenset({"m2m_100", "marian", "mbart", "mt5", "nllb-moe", "t5"})
 """Families that are told languages in a way that is known here."""
@@ -97,7 +97,7 @@ class Translation(Stage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model; languages of the options that it does not have are refused."""
-        from actors.translator import Translator
+        from actors.writing.translator import Translator
 
         return Interpreter(self, Translator(files.folder, device))
 

@@ -9,16 +9,16 @@ from pydantic import field_validator, model_validator
 
 from actors.architecture import is_made_for, is_text_encoder, why_not
 from actors.errors import RowRejected, StageFailed
-from actors.inference_labels import kinds_of, labels_of
-from actors.scores import BEST, named
+from actors.scores import BEST, named, softmax
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 from actors.text import TEXT, full_text_of, texts_of
 from actors.text_stage import TextStage
+from actors.texts.inference_labels import kinds_of, labels_of
 
 if TYPE_CHECKING:
-    from actors.encoder import Tokens
-    from actors.pairs import Pairs
-    from actors.sentence_encoder import SentenceEncoder
+    from actors.texts.encoder import Tokens
+    from actors.texts.pairs import Pairs
+    from actors.texts.sentence_encoder import SentenceEncoder
 
 HYPOTHESIS = "This example is {}."
 """What a label is put into for a model of inference: as transformers' own pipeline does."""
@@ -128,9 +128,10 @@ class ZeroShotClassification(TextStage):
         """Load whichever kind of model the folder holds."""
         from transformers import AutoConfig, AutoModelForSequenceClassification
 
-        from actors.encoder import Encoder, load_model
-        from actors.pairs import Pairs
-        from actors.sentence_encoder import SentenceEncoder
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
+        from actors.texts.pairs import Pairs
+        from actors.texts.sentence_encoder import SentenceEncoder
 
         config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
         if is_text_encoder(config.to_dict()):
@@ -201,8 +202,6 @@ class ByInference(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Score each label by itself, or against the others."""
-        from actors.encoder import softmax
-
         logits = np.stack([pair for pair, _ in outputs])
         scores = softmax(logits)[:, 1] if self.stage.multi_label else softmax(logits[:, 1])
         return self.stage.answer(row, scores, any(cut for _, cut in outputs))
@@ -243,8 +242,6 @@ class ByMeaning(Model):
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Compare the text's vector with the labels'."""
-        from actors.encoder import softmax
-
         (text, cut), *own = outputs
         labels = np.stack([vector for vector, _ in own]) if own else self.vectors
         cosines = labels @ text

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.encoder import softmax
-from actors.listener import Listener, labels_of
+from actors.listening.listener import Listener, labels_of
+from actors.scores import softmax
 from actors.sound import Samples
 from actors.speakers.voiceprint import Vector
 from actors.speakers.xvector import LONGEST

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from actors.errors import StageFailed
-from actors.listener import Listener
+from actors.listening.listener import Listener
+from actors.scores import sigmoid, softmax
 from actors.sound import Samples
 from actors.speakers.detector import Chances
 from actors.stage import Device, Item
@@ -79,8 +80,6 @@ class FrameDetector:
         return found
 
     def _scores(self, logits: NDArray[np.float32]) -> Activity:
-        from actors.encoder import sigmoid, softmax
-
         if self.column is None:
             return sigmoid(logits)
         return softmax(logits)[:, [self.column]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from actors.errors import RowRejected
-from actors.listener import Listener
+from actors.listening.listener import Listener
 from actors.sound import Samples
 from actors.speakers.voiceprint import WINDOW, Vector, mean_of, unit
 from actors.stage import Device, Item

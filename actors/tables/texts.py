@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from actors.batching import Cut, Part, sort_parts
-from actors.sentence_encoder import SentenceEncoder
 from actors.stage import Device, Item, Pass, Row
 from actors.tables.features import TRUNCATED, VECTORS
 from actors.text import text_of
+from actors.texts.sentence_encoder import SentenceEncoder
 
 CHUNK = 4_096
 """Texts prepared at once while training; a few megabytes of tokens."""

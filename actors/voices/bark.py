@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BarkModel
 
-from actors.encoder import load_model
+from actors.checkpoint import load_model
 from actors.errors import RowRejected
 from actors.noise import drawn_from, seed_of
 from actors.sound import Samples

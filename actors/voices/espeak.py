@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from actors.errors import StageFailed
-from actors.sentences import ABBREVIATED
+from actors.texts.sentences import ABBREVIATED
 
 # speak_lib.h: no sound is played, text is UTF-8, phonemes are IPA, failures do not end the process.
 SYNCHRONOUS, UTF8, IPA, DO_NOT_EXIT = 2, 1, 2, 0x8000

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import SpeechT5HifiGan
 
-from actors.encoder import load_model
+from actors.checkpoint import load_model
 from actors.noise import drawn_from
 from actors.sound import Samples
 from actors.stage import Batching, Device, Item

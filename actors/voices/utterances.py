@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from actors.sentences import every_sentence
 from actors.sound import Samples
 from actors.text import unbroken
+from actors.texts.sentences import every_sentence
 
 LONGEST = 300
 """Characters said at once: SpeechT5 takes 450 tokens, about one a character, Bark 256 of several;

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoTokenizer, VitsModel, VitsTokenizer
 
-from actors.encoder import load_model
+from actors.checkpoint import load_model
 from actors.errors import StageFailed
 from actors.noise import drawn_from, seed_of
 from actors.sound import Samples

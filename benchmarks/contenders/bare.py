@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.contenders.common import THREADS, Meter, Task, answers, main
 
 BUDGET, ROWS = 1_024, 64
-"""Padded tokens and texts in a batch: those of actors/encoder.py on a CPU."""
+"""Padded tokens and texts in a batch: those of actors/texts/encoder.py on a CPU."""
 
 IMAGES = 32
 """Images in a batch: those of benchmarks/stages.py."""

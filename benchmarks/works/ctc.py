@@ -16,7 +16,7 @@ LIKE_PIPELINE = False
 COUNT = 60
 STAGE = ("automatic-speech-recognition", {})
 SECONDS = 5
-"""Padded seconds in a batch: those of actors/listener.py on a CPU."""
+"""Padded seconds in a batch: those of actors/listening/listener.py on a CPU."""
 
 
 def make(folder: Path) -> None:

@@ -17,7 +17,7 @@ NEW_TOKENS = 24
 
 STAGE = ("summarization", {"max_new_tokens": NEW_TOKENS, "num_beams": 1})
 BUDGET, ROWS = 8_192, 32
-"""Padded tokens and texts in a batch: those of actors/generation.py on a CPU."""
+"""Padded tokens and texts in a batch: those of actors/writing/generation.py on a CPU."""
 
 
 def make(folder: Path) -> None:

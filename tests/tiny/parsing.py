@@ -86,7 +86,7 @@ DOUBT = 20.0
 
 def resolver(folder: Path) -> Path:
     """A model of F-coref's kind: RoBERTa with the head that scores mentions by their ends."""
-    from actors.coreference import Head
+    from actors.texts.coreference import Head
 
     tokenizer = byte_tokenizer(hf.RobertaTokenizer)
     tokenizer.save_pretrained(folder)
@@ -101,7 +101,7 @@ def resolver(folder: Path) -> Path:
 
 def gliner(folder: Path, **settings: Any) -> Path:
     """A GLiNER model: DeBERTa that reads labels beside the text, an LSTM, spans against labels."""
-    from actors.gliner import Head
+    from actors.texts.gliner import Head
 
     tokenizer = bert_tokenizer()
     tokenizer.model_max_length = 128

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from actors.errors import StageFailed
+from actors.listening.wake_words import BINS, FRAME, WakeWords
 from actors.models.convert.tflite import Array, Graph
 from actors.models.convert.weights import State, fill, tensor
-from actors.wake_words import BINS, FRAME, WakeWords
 
 WORDS = ("alexa", "hey_jarvis", "hey_mycroft", "hey_rhasspy", "okay_nabu")
 

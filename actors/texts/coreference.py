@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 from transformers.activations import ACT2FN
 
-from actors.checkpoint import below, fill, read_weights
-from actors.encoder import DTYPES, PADDING_IS_EXACT
+from actors.checkpoint import DTYPES, below, fill, read_weights
 from actors.stage import Device
+from actors.texts.encoder import PADDING_IS_EXACT
 
 # The score of a span that is none: far below any that a model gives.
 NEVER = -10_000.0

@@ -7,11 +7,12 @@ import numpy as np
 
 from actors.architecture import is_made_for, is_text_encoder, why_not
 from actors.pair_stage import PairStage
+from actors.scores import sigmoid
 from actors.stage import Device, Item, Model, ModelFiles, Row, option
 
 if TYPE_CHECKING:
-    from actors.pairs import Pairs
-    from actors.sentence_encoder import SentenceEncoder
+    from actors.texts.pairs import Pairs
+    from actors.texts.sentence_encoder import SentenceEncoder
 
 NEEDED = "a text encoder, or a ...ForSequenceClassification model with one label (a cross-encoder)"
 
@@ -43,9 +44,10 @@ class MatchStage(PairStage):
         """Load whichever kind of model the folder holds."""
         from transformers import AutoConfig, AutoModelForSequenceClassification
 
-        from actors.encoder import Encoder, load_model
-        from actors.pairs import Pairs
-        from actors.sentence_encoder import SentenceEncoder
+        from actors.checkpoint import load_model
+        from actors.texts.encoder import Encoder
+        from actors.texts.pairs import Pairs
+        from actors.texts.sentence_encoder import SentenceEncoder
 
         config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
         if is_text_encoder(config.to_dict()):
@@ -109,8 +111,6 @@ class ByPairs(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: the pair's score, and whether it was cut."""
-        from actors.encoder import sigmoid
-
         logits = self.pairs.encoder.logits(items)[:, 0]
         scores = sigmoid(logits) if self.stage.activation == "sigmoid" else logits
         return [(score, item.data.cut) for score, item in zip(scores, items, strict=True)]

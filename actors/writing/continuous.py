@@ -11,8 +11,8 @@ import numpy as np
 from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from actors.generation import Generation, Written
 from actors.stage import Batching, Item
+from actors.writing.generation import Generation, Written
 
 # Tokens in a page of the cache; half a page is lost per row. The default of 256 is meant for
 # prompts of thousands.

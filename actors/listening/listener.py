@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from transformers import AutoFeatureExtractor
 
-from actors.audio_families import PADDING_IS_EXACT, RAW
-from actors.encoder import load_model
+from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
+from actors.listening.families import PADDING_IS_EXACT, RAW
 from actors.sound import Samples
 from actors.stage import Batching, Device, Item
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.encoder import softmax
+from actors.scores import softmax
 from actors.stage import Item
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from actors.encoder import Encoder, load_model
+from actors.checkpoint import load_model
 from actors.errors import StageFailed
 from actors.stage import Batching, Device, Item
+from actors.texts.encoder import Encoder
 
 
 class SentenceEncoder:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from actors.checkpoint import below, fill, read_weights
-from actors.encoder import DTYPES, PADDING_IS_EXACT, Tokens, longest_input
+from actors.checkpoint import DTYPES, below, fill, read_weights
 from actors.errors import StageFailed
 from actors.stage import Device
+from actors.texts.encoder import PADDING_IS_EXACT, Tokens, longest_input
 
 Span = tuple[int, int]
 

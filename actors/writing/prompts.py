@@ -8,10 +8,11 @@ import numpy as np
 from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from actors.encoder import Tokens, load_model, longest_input
+from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
 from actors.stage import Device, Row
 from actors.text import full_text_of, text_of
+from actors.texts.encoder import Tokens, longest_input
 
 Message = dict[str, str]
 """One turn of a chat: `role` and `content`."""

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoTokenizer
-from transformers.utils import logging
 
 from actors.errors import RowRejected, StageFailed
-from actors.generation import ENCODER_DECODERS, Generation, padded
 from actors.stage import Batching, Device, Item
+from actors.writing.generation import ENCODER_DECODERS, Generation, padded
 
 # Families whose answers do not change when rows are padded under the attention mask: each one is
 # compared, padded against alone, in tests/test_text_encoder.py. Any other family only meets rows of
@@ -33,8 +32,6 @@ POSITIONS_START_AFTER_PAD = frozenset({"camembert", "mpnet", "roberta", "xlm-rob
 USUAL_LENGTH = 512
 # Tokenizers without a stated length say 1e30.
 UNLIMITED = 1_000_000
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +53,6 @@ class Tokens:
     def item(self) -> Item:
         """Return the item for the batcher: cost and shape are the number of tokens."""
         return Item(self, cost=len(self.ids), shape=len(self.ids))
-
-
-def load_model(auto: Any, folder: Path, device: Device, optional: str | None = None) -> Any:
-    """Load `auto`'s model from `folder` (safetensors only), ready to infer
-    with `device.threads`.
-
-    Raise StageFailed when weights are missing (they would be random), save those whose name holds
-    `optional`.
-    """
-    torch.set_num_threads(device.threads)
-    logging.disable_progress_bar()
-    model, found = auto.from_pretrained(
-        folder,
-        dtype=DTYPES[device.precision],
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    missing = sorted(n for n in found["missing_keys"] if optional is None or optional not in n)
-    if missing:
-        raise StageFailed(
-            f"{folder} has no weights for {', '.join(missing[:3])}: the checkpoint was not trained"
-            f" as {type(model).__name__}; name a model that was"
-        )
-    return model.eval().to(device.name)
 
 
 def longest_input(tokenizer: Any, config: Any) -> int:
@@ -228,16 +200,3 @@ def _located(found: Any) -> Tokens:
     offsets = np.array(found.offsets, dtype=np.int64).reshape(-1, 2)
     plain = np.array(found.special_tokens_mask) == 0
     return Tokens(np.asarray(found.ids, dtype=np.int64), note=(offsets, plain))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities over the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return the probability of each logit by itself."""
-    shares: np.ndarray = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
-    return shares

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForSpeechSeq2Seq
 
 from actors.errors import StageFailed
-from actors.listener import Listener
+from actors.listening.listener import Listener
 from actors.stage import Device, Item
 
 

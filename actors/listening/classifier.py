@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from actors.audio_stage import AudioStage
+from actors.listening.windows import windows_of
 from actors.scores import BEST, ScoredStage, Scorer, usual_activation
 from actors.stage import Columns, Device, Item, Model, ModelFiles, Row, option
-from actors.windows import windows_of
 
 if TYPE_CHECKING:
-    from actors.listener import Listener
+    from actors.listening.listener import Listener
 
 WINDOWS = pa.list_(
     pa.struct(
@@ -56,7 +56,7 @@ class SoundClassificationStage(ScoredStage, SoundStage):
         """Load the classifier."""
         from transformers import AutoModelForAudioClassification
 
-        from actors.listener import Listener
+        from actors.listening.listener import Listener
 
         listener = Listener(AutoModelForAudioClassification, files.folder, device)
         labels = [self.call(label) for label in listener.labels]

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from actors.errors import StageFailed
-from actors.listener import Listener
+from actors.listening.listener import Listener
 from actors.stage import Device, Item
 
 TEXTS = 64

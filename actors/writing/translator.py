@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from actors.encoder import load_model, longest_input
+from actors.checkpoint import load_model
 from actors.errors import StageFailed
-from actors.generation import Generation, Written
-from actors.language_codes import KIN, NAMES, UnknownLanguage, find_code
-from actors.sentences import Span, sentences_by_block
 from actors.stage import Device, Item
 from actors.text import unbroken
+from actors.texts.encoder import longest_input
+from actors.texts.sentences import Span, sentences_by_block
+from actors.writing.generation import Generation, Written
+from actors.writing.language_codes import KIN, NAMES, UnknownLanguage, find_code
 
 NLLB_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 MARIAN_MARK = re.compile(r">>(.+)<<")

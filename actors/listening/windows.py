@@ -8,7 +8,7 @@ from actors.sound import Samples
 from actors.stage import Item
 
 if TYPE_CHECKING:
-    from actors.listener import Listener
+    from actors.listening.listener import Listener
 
 
 @dataclass(frozen=True, slots=True)

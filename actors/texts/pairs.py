@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from actors.encoder import Encoder, Tokens
 from actors.errors import RowRejected, StageFailed
+from actors.texts.encoder import Encoder, Tokens
 
 
 @dataclass(frozen=True, slots=True)

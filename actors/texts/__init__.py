@@ -1,0 +1,1 @@
+"""Reading text: encoders of one or two texts, labels of tokens and spans, sentences."""

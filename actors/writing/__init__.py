@@ -1,0 +1,1 @@
+"""Writing text: prompts, chat, generation alone and in a stream, translation."""
