@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from actors.listening.classifier import SoundClassificationStage, SoundClassifier
 from actors.listening.families import classifies_sound, names_languages, why_no_classifier
 from actors.scores import Scorer
+from actors.sound_stage import SoundClassificationStage, SoundClassifier
 from actors.stage import Defaults, Device, Model, ModelFiles
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from actors.listening.classifier import SoundClassificationStage
 from actors.listening.families import classifies_sound, why_no_classifier
+from actors.sound_stage import SoundClassificationStage
 from actors.stage import Defaults, option
 
 WORDS = {

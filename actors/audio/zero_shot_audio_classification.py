@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from actors.architecture import is_made_for, why_not
-from actors.listening.classifier import SoundClassifier, SoundStage
 from actors.scores import Scorer
+from actors.sound_stage import SoundClassifier, SoundStage
 from actors.stage import Defaults, Device, Model, ModelFiles, option
 
 

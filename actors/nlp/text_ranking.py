@@ -5,9 +5,9 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from actors.match_stage import MatchStage
 from actors.stage import Columns, Defaults, Row, option
 from actors.text import full_text_of, texts_of
-from actors.texts.matching import MatchStage
 
 RANKING = pa.list_(pa.struct([("index", pa.int32()), ("score", pa.float32())]))
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from actors.match_stage import MatchStage
 from actors.stage import Columns, Defaults, Row
 from actors.text import full_text_of
-from actors.texts.matching import MatchStage
 
 
 class TextSimilarity(MatchStage):
