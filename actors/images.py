@@ -9,11 +9,13 @@ unreadable_image  an unknown or refused format, or corrupt data
 truncated_image   the file ends before the picture does
 image_too_large   more pixels than the cap, read from the header: nothing was decoded
 image_too_small   a side is shorter than the task can use
+image_too_narrow  one side is so much longer than the other that a model cannot be shown it
 """
 
 import io
 import struct
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF
 
 MAX_PIXELS = 64_000_000
 """Default cap: an A4 page at 800 dpi fits; as RGB it takes 192 MB."""
+
+ENOUGH = 2
+"""Pixels to decode for each one that a model is shown, along a side: reducing 12 megapixels to
+224 x 224 from there moved the result by 0.3 of 255 levels on average, and by 2 at most."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held; from 5 on, sideways."""
 
 _BROKEN = (
     OSError,  # includes Pillow's UnidentifiedImageError
@@ -42,12 +51,21 @@ _BROKEN = (
 """What Pillow's readers raise on damaged files."""
 
 
-def decode(
+class Picture(NamedTuple):
+    """A decoded picture, upright RGB, and the pixels that it has in its file: `image` may have
+    been decoded at a part of that size."""
+
+    image: Image.Image
+    width: int
+    height: int
+
+
+def picture(
     data: bytes | None,
     max_pixels: int = MAX_PIXELS,
     min_side: int = 1,
     at_least: int | None = None,
-) -> Image.Image:
+) -> Picture:
     """Return the first frame as an upright RGB image, transparent parts on white.
 
     `at_least` lets a JPEG be decoded at a half, quarter or eighth of its size as long as both
@@ -56,13 +74,21 @@ def decode(
     """
     image = _open(data)
     _check_size(image, max_pixels, min_side)
+    width, height = image.size
     try:
         if at_least is not None:
             image.draft(None, (at_least, at_least))
         image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+        if image.getexif().get(_ORIENTATION, 1) >= 5:
+            width, height = height, width
+        return Picture(_rgb(ImageOps.exif_transpose(image)), width, height)
     except _BROKEN as error:
         raise _rejected(error) from error
+
+
+def decode(data: bytes | None, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> Image.Image:
+    """Return the first frame at its full size; raises as `picture` does."""
+    return picture(data, max_pixels, min_side).image
 
 
 def _open(data: bytes | None) -> Image.Image:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from actors.errors import StageFailed
 from actors.stage import Columns, Row, Stage, option
 
 SCORES = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
@@ -90,3 +91,10 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return the probability of each logit by itself."""
     shares: np.ndarray = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
     return shares
+
+
+def labels_of(config: Any) -> list[str]:
+    """Return a classifier's labels in the order of its outputs. Raises StageFailed without any."""
+    if not config.id2label:
+        raise StageFailed("the model's config.json names no labels (id2label)")
+    return [config.id2label[number] for number in range(config.num_labels)]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from actors.images import decode
+from actors.images import picture
 from actors.stage import Batching, Columns, Device, Item, Model, ModelFiles, Row, Stage, option
 
 
@@ -41,7 +41,7 @@ class _Vit(Model):
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
         """Decode near the model's size and resize; kept as uint8, a quarter of float32."""
-        images = [decode(row["image"], at_least=self.side) for row in rows]
+        images = [picture(row["image"], at_least=self.side).image for row in rows]
         return [[Item(np.asarray(i.resize((self.side, self.side), 2)))] for i in images]
 
     def infer(self, items: Sequence[Item]) -> list[Any]:

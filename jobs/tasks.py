@@ -24,19 +24,22 @@ TEXT = "Ada Lovelace was born in London. She wrote the first program for a machi
 """What a text column of an example holds."""
 
 
-def listing() -> list[dict[str, str]]:
-    """Every task: name, family, one line. Imports no task."""
+def listing() -> list[dict[str, Any]]:
+    """Every task: name, family, one line, other names. Imports no task."""
     return [
-        {"task": t.name, "family": t.family, "summary": t.summary} for t in catalog.tasks().values()
+        {"task": t.name, "family": t.family, "summary": t.summary, "aliases": list(t.aliases)}
+        for t in catalog.tasks().values()
     ]
 
 
 def describe(name: str) -> dict[str, Any]:
     """One task: what it reads and writes, its options, its models, and an example."""
+    name = catalog.canonical(name)
     stage_class = catalog.stage_class(name)
     stage = stage_class(**stage_class.example)
     return {
         "task": name,
+        "aliases": list(stage_class.aliases),
         "about": inspect.cleandoc(stage_class.__doc__ or ""),
         "reads": {n: str(t) for n, t in stage.reads.items()},
         "optional": sorted(stage.optional_reads),
@@ -133,7 +136,7 @@ def rows_of(stage: Stage) -> str | None:
     )
 
 
-def print_listing(tasks: list[dict[str, str]]) -> None:
+def print_listing(tasks: list[dict[str, Any]]) -> None:
     """The list for people."""
     width = max(len(t["task"]) for t in tasks)
     for family in dict.fromkeys(t["family"] for t in tasks):
@@ -141,13 +144,17 @@ def print_listing(tasks: list[dict[str, str]]) -> None:
         for task in tasks:
             if task["family"] == family:
                 print(f"  {task['task']:{width}}  {task['summary']}")
+    for task in tasks:
+        for alias in task["aliases"]:
+            print(f"{alias} is {task['task']}")
     print("\none task in full:  gristmill tasks TASK")
 
 
 def print_task(task: dict[str, Any]) -> None:
     """One task for people."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{task['task']}\n\n{task['about']}\n")
+    also = f", also called {', '.join(task['aliases'])}" if task["aliases"] else ""
+    console.print(f"{task['task']}{also}\n\n{task['about']}\n")
     for title in ("reads", "writes"):
         console.print(title)
         for name, kind in task[title].items():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from actors.errors import RowRejected
-from actors.images import decode
+from actors.images import decode, picture
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -179,5 +179,13 @@ def test_one_bit_scans_are_black_and_white() -> None:
 
 
 def test_a_jpeg_can_be_decoded_smaller_but_not_below_what_is_needed() -> None:
-    image = decode(encoded(noise(640, 480), "JPEG"), at_least=200)
-    assert image.size == (320, 240)
+    image, *size = picture(encoded(noise(640, 480), "JPEG"), at_least=200)
+    assert (image.size, size) == ((320, 240), [640, 480])
+
+
+def test_the_size_of_a_picture_is_that_of_its_file_held_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(noise(640, 480), "JPEG", exif=exif)
+    image, *size = picture(data, at_least=100)
+    assert (image.size, size) == ((120, 160), [480, 640])

@@ -12,8 +12,9 @@ import torch
 from transformers import AutoFeatureExtractor
 
 from actors.checkpoint import load_model
-from actors.errors import RowRejected, StageFailed
+from actors.errors import RowRejected
 from actors.listening.families import PADDING_IS_EXACT, RAW
+from actors.scores import labels_of
 from actors.sound import Samples
 from actors.stage import Batching, Device, Item
 
@@ -116,10 +117,3 @@ class Listener:
 
     def _tensor(self, array: Any) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device.name)
-
-
-def labels_of(config: Any) -> list[str]:
-    """Return a classifier's labels in the order of its outputs. Raises StageFailed without any."""
-    if not config.id2label:
-        raise StageFailed("the model's config.json names no labels (id2label)")
-    return [config.id2label[number] for number in range(config.num_labels)]

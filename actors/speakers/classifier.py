@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.listening.listener import Listener, labels_of
-from actors.scores import softmax
+from actors.listening.listener import Listener
+from actors.scores import labels_of, softmax
 from actors.sound import Samples
 from actors.speakers.voiceprint import Vector
 from actors.speakers.xvector import LONGEST

@@ -1,0 +1,1 @@
+"""Looking at pictures: image processors, models on the device, what they answer."""
