@@ -9,11 +9,12 @@ import torch
 import transformers as hf
 from PIL import Image
 
+from actors.errors import RowRejected
 from actors.painting.tiles import tiles
 from actors.stage import ModelFiles, Row
 from actors.vision.image_to_image import ImageToImage
 from actors.worker import Worker
-from tests.tiny.making import swin2sr
+from tests.tiny.making import stable_diffusion, swin2sr
 from tests.tiny.seeing import encoded, photo
 
 Build = Callable[..., ModelFiles]
@@ -73,3 +74,46 @@ def test_a_tile_must_be_more_than_twice_its_halo() -> None:
 def test_a_model_for_one_channel_is_refused() -> None:
     config = {"architectures": ["Swin2SRForImageSuperResolution"], "num_channels": 1}
     assert "sees 1 channels" in (ImageToImage().check(config) or "")
+
+
+def test_a_picture_is_painted_after_a_pattern_as_diffusers_does(tiny: Build) -> None:
+    files = tiny(stable_diffusion)
+    import diffusers
+
+    pipe = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(files.folder)
+    pipe.set_progress_bar_config(disable=True)
+    image, prompt = photo(96, 64), "a red sofa"
+    wanted = pipe(
+        prompt,
+        image.resize((48, 32)),
+        strength=0.7,
+        num_inference_steps=4,
+        generator=torch.Generator().manual_seed(5),
+    ).images[0]
+    stage = ImageToImage(strength=0.7, steps=4, max_side=48)
+    rows = [
+        {"image": encoded(photo(40, 60, 3)), "prompt": "a cat " * 12, "seed": None},
+        {"image": encoded(image), "prompt": prompt, "seed": 5},
+        {"image": encoded(photo(96, 64, 2)), "prompt": prompt, "seed": 5},
+    ]
+    answers = Worker(stage, files).answer(rows)
+    assert not any(isinstance(answer, RowRejected) for answer in answers)
+    assert np.abs(seen(answers[1]["result"]) - np.asarray(wanted)).max() <= 1
+    assert [answer["width"] for answer in answers] == [32, 48, 48]
+    assert [answer["prompt_truncated"] for answer in answers] == [True, False, False]
+    assert answers[2]["result"] != answers[1]["result"]
+
+
+def test_painting_without_a_prompt_is_refused_by_the_plan() -> None:
+    config = {"_class_name": "StableDiffusionPipeline"}
+    assert "image-to-image needs a prompt" in (ImageToImage().wired({"image"}, config) or "")
+    assert ImageToImage(prompt="in oil").wired({"image"}, config) is None
+
+
+def test_options_of_the_other_kind_of_model_are_refused() -> None:
+    enlarges = {"architectures": ["Swin2SRForImageSuperResolution"]}
+    assert "strength is an option of pipelines" in (
+        ImageToImage(strength=0.5).check(enlarges) or ""
+    )
+    paints = {"_class_name": "StableDiffusionPipeline"}
+    assert "tile is an option of models for super" in (ImageToImage(tile=128).check(paints) or "")

@@ -12,7 +12,8 @@ WEIGHTS = (".safetensors", ".skops")
 SPACY = ("config.cfg", "meta.json")
 # What tells of a model: a pipeline of diffusers (which may have a part's config.json beside it),
 # transformers' own, and GLiNER's.
-CONFIGS = ("model_index.json", "config.json", "gliner_config.json")
+PIPELINE = "model_index.json"
+CONFIGS = (PIPELINE, "config.json", "gliner_config.json")
 # What the tokenizers of transformers are saved as: all in one file, or a vocabulary of their own.
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 

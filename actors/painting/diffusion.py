@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 from PIL import Image
 
@@ -51,7 +52,8 @@ class Diffusion:
             name = type(self.pipe).__name__
             raise RowRejected("unused_negative_prompt", f"{name} heeds no negative prompt")
         shape = (order.negative is None, image.size if image else None)
-        return Item((order, image), shape=shape)
+        pixels = None if image is None else np.asarray(image)
+        return Item((order, pixels), shape=shape)
 
     def is_cut(self, prompt: str) -> bool:
         """Whether no tokenizer of the pipeline takes the whole prompt."""
@@ -69,7 +71,7 @@ class Diffusion:
         if orders[0].negative is not None:
             given["negative_prompt"] = [order.negative for order in orders]
         if items[0].data[1] is not None:
-            given["image"] = [item.data[1] for item in items]
+            given["image"] = [Image.fromarray(item.data[1]) for item in items]
         return self._called([order.seed for order in orders], given)
 
     def paint_unasked(self, seeds: Sequence[int]) -> list[Painted]:

@@ -62,12 +62,11 @@ class Upscaler:
         height = (tile.down.last - tile.down.first) * factor
         return left, top, np.ascontiguousarray(pixels[y : y + height, x : x + width])
 
-
-def put_together(pieces: Sequence[Enlarged]) -> Image.Image:
-    """Return the picture that pieces cover."""
-    height = max(top + pixels.shape[0] for _, top, pixels in pieces)
-    width = max(left + pixels.shape[1] for left, _, pixels in pieces)
-    whole: Any = np.empty((height, width, 3), np.uint8)
-    for left, top, pixels in pieces:
-        whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return Image.fromarray(whole)
+    def whole(self, pieces: Sequence[Enlarged]) -> Image.Image:
+        """Return the picture that pieces cover."""
+        height = max(top + pixels.shape[0] for _, top, pixels in pieces)
+        width = max(left + pixels.shape[1] for left, _, pixels in pieces)
+        found: Any = np.empty((height, width, 3), np.uint8)
+        for left, top, pixels in pieces:
+            found[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return Image.fromarray(found)

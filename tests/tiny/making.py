@@ -81,7 +81,9 @@ def janus(folder: Path) -> Path:
     )
     model = hf.JanusForConditionalGeneration(config)
     processor = hf.JanusProcessor(
-        hf.JanusImageProcessorPil(image_size=32), tokenizer, num_image_tokens=16
+        hf.JanusImageProcessorPil(image_mean=[0.5] * 3, image_std=[0.5] * 3),
+        tokenizer,
+        num_image_tokens=16,
     )
     return saved(folder, model, processor)
 
