@@ -17,6 +17,7 @@ from actors.stage import Stage
 FILES: dict[Any, dict[str, str]] = {
     frozenset({"image"}): {"kind": "images", "path": "pictures/"},
     frozenset({"audio"}): {"kind": "audio", "path": "recordings/"},
+    frozenset({"video"}): {"kind": "video", "path": "videos/"},
 }
 """Columns that a folder of files gives -> the source that reads it."""
 
