@@ -176,6 +176,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(refused: Refused) -> None:
 
 
 SOURCES = {
+    "lance": "the source kind 'lance' is not there yet",
     "json": "there is no source kind 'json' (did you mean 'jsonl'?)",
 }
 
