@@ -101,6 +101,7 @@ class Generation:
         firsts: Sequence[int] | None = None,
         inputs: Mapping[str, torch.Tensor] | None = None,
         chances: bool = False,
+        heads: Sequence[np.ndarray] = (),
     ) -> list[Written]:
         """Return what the model writes for each item; `item.data.ids` are its tokens.
 
@@ -110,6 +111,7 @@ class Generation:
         firsts      the token that each answer begins with, such as a language
         inputs      what the model is given in place of the items' tokens, such as pictures too
         chances     whether to say how likely the tokens were; `settings` then tell num_beams
+        heads       tokens that each text begins with, such as the beginning of a caption
         """
         if inputs is None:
             inputs = padded(items, self.pad, self.device, left=self.goes_on)
@@ -137,7 +139,7 @@ class Generation:
                 output_scores=beams,
             )
         new = found.sequences[:, start:].cpu().numpy()
-        written = self.texts(new, watch.lengths, stops, self._forced(settings))
+        written = self.texts(new, watch.lengths, stops, self._forced(settings), heads)
         if not chances:
             return written
         steps = chances_of_beams(self.model, found) if beams else seen.table()
@@ -178,13 +180,16 @@ class Generation:
         lengths: Sequence[int | None],
         stops: Sequence[str] = (),
         forced: int | None = None,
+        heads: Sequence[np.ndarray] = (),
     ) -> list[Written]:
         """Cut each row of new tokens at its end mark, or at the length where a string stopped it,
-        and decode it. An end mark at length `forced` counts as none."""
+        and decode it, behind its head. An end mark at length `forced` counts as none."""
         ends = [self._end(row, length, forced) for row, length in zip(ids, lengths, strict=True)]
         kept = [row[:end] for row, (end, _) in zip(ids, ends, strict=True)]
         if self.hidden:
             kept = [row[~np.isin(row, self.hidden)] for row in kept]
+        if heads:
+            kept = [np.concatenate(pair) for pair in zip(heads, kept, strict=True)]
         texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [
             Written(_before(text, stops), end, ended)
