@@ -1,8 +1,8 @@
 """The catalogue: every task, found by looking at the files. Listing them imports none.
 
 A task is a file `actors/<family>/<task>.py` with one public class derived from Stage; its name is
-the file's, with hyphens. Files without such a class are no
-tasks. A stage of one's own is named `module:Class`.
+the file's, with hyphens, and the class may list further ones as `aliases`. Files without such a
+class are no tasks. A stage of one's own is named `module:Class`.
 """
 
 import ast
@@ -27,6 +27,7 @@ class Task:
     family: str
     module: str
     summary: str
+    aliases: tuple[str, ...] = ()
 
 
 @cache
@@ -41,20 +42,40 @@ def names() -> list[str]:
     return list(tasks())
 
 
+def canonical(name: str) -> str:
+    """Return the task that an alias stands for; any other name is returned as it is."""
+    return _aliases().get(name, name)
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    return {alias: task.name for task in tasks().values() for alias in task.aliases}
+
+
 def _scan(folder: Path) -> Iterator[Task]:
     for path in folder.glob("*/[a-z]*.py"):
-        summary = _summary(path)
-        if summary is not None:
+        stage = _stage_in(path)
+        if stage is not None:
             name, family = path.stem.replace("_", "-"), path.parent.name
-            yield Task(name, family, f"{folder.name}.{family}.{path.stem}", summary)
+            summary = (ast.get_docstring(stage) or "").partition("\n")[0]
+            module = f"{folder.name}.{family}.{path.stem}"
+            yield Task(name, family, module, summary, _aliases_of(stage))
 
 
-def _summary(path: Path) -> str | None:
-    """Return the first docstring line of the first class derived from Stage; None without one."""
+def _stage_in(path: Path) -> ast.ClassDef | None:
+    """Return the first class of a file that is derived from Stage."""
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.ClassDef) and any(map(_is_stage, node.bases)):
-            return (ast.get_docstring(node) or "").partition("\n")[0]
+            return node
     return None
+
+
+def _aliases_of(stage: ast.ClassDef) -> tuple[str, ...]:
+    """Return the aliases that a class states."""
+    for node in stage.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "aliases" and node.value:
+            return tuple(ast.literal_eval(node.value))
+    return ()
 
 
 def _is_stage(base: ast.expr) -> bool:
@@ -66,10 +87,10 @@ def stage_class(name: str) -> type[Stage]:
     """Import the stage of a task, or of `module:Class`; raise UsageError if there is none."""
     if ":" in name:
         return _own_stage(name)
-    task = tasks().get(name)
+    task = tasks().get(canonical(name))
     if task is None:
         raise UsageError(
-            f"there is no task '{name}'{nearest(name, names())}\n"
+            f"there is no task '{name}'{nearest(name, [*names(), *_aliases()])}\n"
             f"  tasks: {', '.join(names())}\n"
             "  a stage of your own is named module:Class"
         )

@@ -142,6 +142,7 @@ def folder_option(help: str) -> Any:
 class Stage(BaseModel):
     """Base of every task. Fields are options; class attributes are facts about the task.
 
+    aliases         other names of the task.
     reads           the columns it reads, under its own names; `optional_reads` may be missing.
     models          its default models; None for a task that works without weights.
     weights         whether it opens the model's weights; false where its tokenizer is enough.
@@ -155,6 +156,7 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
+    aliases: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[Columns]
     optional_reads: ClassVar[frozenset[str]] = frozenset()
     models: ClassVar[Defaults | None] = None

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from actors import catalog
 from pipelines.sources import AnySource
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -49,7 +50,9 @@ class Batch(Spec):
 class StageSpec(Spec):
     """One stage of a pipeline file."""
 
-    task: str = Field(description="a task of the catalogue, or module:Class")
+    task: Annotated[str, AfterValidator(catalog.canonical)] = Field(
+        description="a task of the catalogue, or module:Class"
+    )
     model: str | None = Field(None, description="embedded:NAME, org/name or ./folder")
     revision: str | None = Field(None, description="commit of a hub model")
     input: dict[str, str] = Field({}, description="the task's input name -> a column")

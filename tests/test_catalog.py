@@ -8,10 +8,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from actors.catalog import names, stage_class, tasks
+from actors.catalog import canonical, names, stage_class, tasks
 from actors.errors import UsageError
 from actors.nlp.ner import Ner
 from jobs.tasks import describe
+from pipelines.spec import StageSpec
 from tests.stages.echo import Echo
 
 
@@ -23,12 +24,29 @@ def test_a_task_is_named_after_its_file() -> None:
 
 def test_listing_and_looking_up_import_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys; from actors.catalog import names, stage_class;"
+        "import sys; from actors.catalog import canonical, names, stage_class;"
         "[stage_class(name) for name in names()];"
         "print({'torch', 'transformers', 'spacy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_an_alias_is_the_task_it_stands_for_everywhere() -> None:
+    assert canonical("token-classification") == "ner"
+    assert stage_class("token-classification") is Ner
+    assert StageSpec(task="token-classification") == StageSpec(task="ner")
+    assert describe("token-classification") == describe("ner")
+
+
+def test_no_alias_is_the_name_of_a_task_or_stands_for_two() -> None:
+    aliases = [alias for task in tasks().values() for alias in task.aliases]
+    assert len({*aliases, *names()}) == len(aliases) + len(names())
+
+
+def test_the_aliases_that_are_listed_are_those_of_the_class() -> None:
+    for name, task in tasks().items():
+        assert task.aliases == stage_class(name).aliases
 
 
 def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:

@@ -29,6 +29,7 @@ class AutomaticSpeechRecognition(AudioStage):
     Silence has an empty text.
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("speech-to-text",)
     models: ClassVar[Defaults] = Defaults(
         hub="openai/whisper-small", licence="Apache-2.0", embedded="embedded:whisper-base"
     )

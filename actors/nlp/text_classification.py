@@ -24,6 +24,7 @@ class TextClassification(ScoredStage, TextStage):
     texts are rejected (empty_text).
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("sentiment-analysis",)
     models: ClassVar[Defaults] = Defaults(
         hub="distilbert/distilbert-base-uncased-finetuned-sst-2-english", licence="Apache-2.0"
     )

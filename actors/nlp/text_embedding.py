@@ -20,6 +20,7 @@ class TextEmbedding(TextStage):
     All vectors of a model have one size. Empty texts are rejected (empty_text).
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("feature-extraction",)
     models: ClassVar[Defaults] = Defaults(
         hub="sentence-transformers/all-MiniLM-L6-v2",
         licence="Apache-2.0",
