@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoModelForVisualQuestionAnswering,
+    AutoProcessor,
+    AutoTokenizer,
+)
 
 from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
@@ -30,7 +35,6 @@ class Teller:
     goes_on = True
 
     def __init__(self, folder: Path, device: Device, backend: str, settings: Mapping[str, Any]):
-        self.folder = folder
         self.viewer = Viewer(self.auto, folder, device, backend)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.device = device
@@ -93,9 +97,7 @@ class Teller:
         with torch.inference_mode():
             inputs = self.inputs(items, pixels.to(self.viewer.model.dtype))
         heads = [self.head(item.data.ids) for item in items] if self.goes_on else ()
-        return self.generation.write(
-            items, self.settings, inputs=inputs, chances=True, heads=heads
-        )
+        return self.generation.write(items, self.settings, inputs=inputs, chances=True, heads=heads)
 
     def head(self, ids: np.ndarray) -> np.ndarray:
         """Return the tokens that what is written goes on after, marks left out."""
@@ -144,14 +146,8 @@ class Blip(Teller):
 class BlipAnswerer(Blip):
     """BLIP's answers: an encoder reads the question beside the picture, and the writer reads it."""
 
+    auto = AutoModelForVisualQuestionAnswering
     goes_on = False
-
-    @property
-    def auto(self) -> Any:  # type: ignore[override]
-        """The class that answers."""
-        from transformers import AutoModelForVisualQuestionAnswering
-
-        return AutoModelForVisualQuestionAnswering
 
     def ids(self, words: str) -> np.ndarray:
         """Return the question with the tokenizer's own marks."""
@@ -176,12 +172,11 @@ class Florence(Teller):
     goes_on = False
 
     def __init__(self, folder: Path, device: Device, backend: str, settings: Mapping[str, Any]):
-        self._known: dict[str, np.ndarray] = {}
         super().__init__(folder, device, backend, settings)
-
-    @cached_property
-    def _processor(self) -> Any:
-        return AutoProcessor.from_pretrained(self.folder, local_files_only=True, backend="pil")
+        self._known: dict[str, np.ndarray] = {}
+        self._processor = AutoProcessor.from_pretrained(
+            folder, local_files_only=True, backend=backend
+        )
 
     def ids(self, words: str) -> np.ndarray:
         """Return the picture's places and the words, as the model's own processor has them.
