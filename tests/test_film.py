@@ -122,6 +122,23 @@ def test_a_file_that_was_cut_is_never_taken_for_a_shorter_one(
     assert missing_bytes(data) == 0
 
 
+@pytest.mark.parametrize(("format", "codec"), [("mpegts", "libx264"), ("mpeg", "mpeg2video")])
+def test_a_stream_that_was_joined_on_its_way_begins_with_the_first_whole_frame(
+    format: str, codec: str
+) -> None:
+    data = films.film(60, format, codec)
+    found, whole = film.Film(data[len(data) // 3 :]), films.plain(data)
+    frames = dict(found.frames(range(len(found.times))))
+    assert 12 <= len(frames) <= 48
+    assert all(np.array_equal(frames[n], whole[n - len(frames)][1]) for n in frames)
+
+
+def test_a_frame_of_billions_of_pixels_is_never_made() -> None:
+    data = bytearray(films.film(2, "gif", "gif", pixels="rgb8"))
+    data[6:10] = b"\xff" * 4
+    assert reason(bytes(data)) == "damaged_video", "a GIF's size is known to its decoder alone"
+
+
 def test_a_header_without_a_frame_is_no_film() -> None:
     data = films.film(30, movflags="empty_moov+frag_keyframe")
     assert reason(data[: data.index(b"moof") - 4]) == "no_frames"

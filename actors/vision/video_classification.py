@@ -43,7 +43,11 @@ class VideoClassification(ScoredStage, VideoStage):
     models: ClassVar[Defaults] = Defaults(hub="facebook/vjepa2-vitl-fpc16-256-ssv2", licence="MIT")
 
     clips: int = option(
-        4, "Most clips of a video: 1 sees its middle, many see all of it.", ge=1, le=10_000
+        4,
+        "Most clips of a video: 1 sees its middle, many see all of it. A clip of 16 frames takes"
+        " 3 MB of memory.",
+        ge=1,
+        le=500,
     )
     clip_seconds: float | None = option(
         None,

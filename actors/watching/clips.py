@@ -11,21 +11,23 @@ from actors.stage import Item
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of a video: its place in seconds, and its frames as a model is shown them: uint8,
-    (frames, 3, height, width)."""
+    """A stretch of a video: its place in seconds, and its frames as a model is shown them.
+
+    Each frame is uint8, (3, height, width); clips that overlap share frames.
+    """
 
     start: float
     end: float
-    frames: NDArray[np.uint8]
+    frames: tuple[NDArray[np.uint8], ...]
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory, for the worker's bound on what waits."""
-        return int(self.frames.nbytes)
+        return sum(frame.nbytes for frame in self.frames)
 
     def item(self) -> Item:
         """Return the item for the batcher; only clips of one shape meet."""
-        return Item(self, cost=self.frames.size, shape=self.frames.shape)
+        return Item(self, cost=self.nbytes, shape=self.frames[0].shape)
 
 
 def stretches(seconds: float, length: float, most: int) -> list[tuple[float, float]]:

@@ -14,7 +14,8 @@ from actors.watching.clips import Clip, moments
 from actors.watching.families import frames_of
 from actors.watching.preparation import Preparation
 
-# Clips of a micro-batch. One clip of 16 frames is 1,568 tokens: it fills a CPU alone.
+# Clips of a micro-batch. A clip of 16 frames is 1,568 tokens and fills a CPU alone: a small
+# VideoMAE (192 wide, 6 layers) takes 0.158 CPU-s for a clip alone, 0.165 by two, 0.195 by eight.
 CLIPS = {"cpu": 1}
 CLIPS_GPU = 16
 
@@ -45,13 +46,13 @@ class Watcher:
         wanted = {number for place in places for number in place}
         shown = {n: self.preparation.shown(frame) for n, frame in film.frames(wanted)}
         return [
-            Clip(start, end, np.stack([shown[number] for number in place]))
+            Clip(start, end, tuple(shown[number] for number in place))
             for (start, end), place in zip(spans, places, strict=True)
         ]
 
     def logits(self, clips: Sequence[Clip]) -> np.ndarray:
         """Return a classifier's outputs for clips of one shape: float32, (clips, labels)."""
-        given = self._normalised(np.stack([clip.frames for clip in clips]))
+        given = self._normalised(np.array([clip.frames for clip in clips]))
         with torch.inference_mode():
             made = self.model(**{self.model.main_input_name: given.to(self.model.dtype)})
         found: np.ndarray = made.logits.float().cpu().numpy()
