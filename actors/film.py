@@ -14,8 +14,8 @@ video_too_large   more pixels in a frame than the cap: nothing was decoded
 damaged_video     a frame that is needed cannot be decoded, or not whole
 
 A video is turned upright as its file says, and pixels that are not square are made so; mirroring is
-not undone. What a header says of length and frame rate is not believed: packets are counted, at 2 microseconds
-each, and only the groups of frames that hold a wanted one are decoded.
+not undone. What a header says of length and frame rate is not believed: packets are counted, at 2
+microseconds each, and only the groups of frames that hold a wanted one are decoded.
 """
 
 import importlib.util

@@ -1,6 +1,7 @@
 """Decoding videos: formats, times, turned pictures, and everything that is wrong with a file."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_a_film_that_was_turned_is_seen_upright(turned: int) -> None:
     assert np.array_equal(seen, np.rot90(films.plain(data)[2][1], turned // 90))
     header = film.inspect(data)
     assert (header.width, header.height) == ((64, 48) if turned == 180 else (48, 64))
+
+
+@pytest.mark.parametrize(("squashed", "width"), [("4/3", 85), ("1/2", 32), ("50/1", 64)])
+def test_pixels_are_made_square_where_their_shape_can_be_believed(
+    squashed: str, width: int
+) -> None:
+    header = film.inspect(films.film(2, squashed=Fraction(squashed)))
+    assert (header.width, header.height) == (width, 48)
 
 
 def test_a_frame_is_found_by_its_time_also_where_the_rate_varies() -> None:
