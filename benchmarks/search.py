@@ -2,8 +2,9 @@
 
     python -m benchmarks.search --rows 1000000 --size 384
 
-Vectors lie around 10,000 random centres, in parts of 5,000 rows; queries are further ones of the
-same kind. Recall is the share of the ten nearest, found by comparing with each, that it finds.
+Vectors lie around 10,000 random centres, `--spread` times as far from them as these from 0, in
+parts of 5,000 rows; queries are further ones of the same kind. Recall is the share of the ten
+nearest, found by comparing with each, that it finds.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.nlp.text_embedding import TextEmbedding
+from pipelines import index as module
 from pipelines.index import Index, load_faiss, open_index
 from pipelines.lock import Lock
 from pipelines.parts import Footer, place
@@ -42,14 +44,15 @@ def write_part(store: Store, number: int, made: np.ndarray) -> None:
     )
     keys = {"_source": ["corpus"] * len(made), "_row": np.arange(len(made)) + number * PART}
     footer = Footer(f"u{number:06}", 0, "run", len(made), 0, (), "f")
-    place(store, pa.table({**keys, "embedding": cells}), pa.table({}), footer)
+    with Lock(store, "run").held():
+        place(store, pa.table({**keys, "embedding": cells}), pa.table({}), footer)
 
 
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def exact(store: Store, rows: int, size: int, spread: float, queries: np.ndarray) -> list[set[int]]:
+def exact(rows: int, size: int, spread: float, queries: np.ndarray) -> list[set[int]]:
     """The TOP nearest rows of each query, by comparing with each row, block by block."""
     scores = np.zeros((len(queries), 0), np.float32)
     numbers = np.zeros((len(queries), 0), np.int64)
@@ -79,13 +82,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--spread", type=float, default=1.0)
+    parser.add_argument("--probes", type=int, nargs="+", default=[module.PROBES])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = Store.at("out", Path(folder))
         store.prepare()
-        with Lock(store, "run").held():
-            for number in range(args.rows // PART):
-                write_part(store, number, vectors(PART, args.size, number + 1, args.spread))
+        for number in range(args.rows // PART):
+            write_part(store, number, vectors(PART, args.size, number + 1, args.spread))
         column = VectorColumn("embedding", "text", TextEmbedding(), SAID)
         before, start = peak(), time.perf_counter()
         place_of_index = Path(folder) / "index"
@@ -99,15 +102,21 @@ def main() -> None:
         index = open_index(store, column, place_of_index, print)
         opened = time.perf_counter() - start
         queries = vectors(QUERIES, args.size, 0, args.spread)
-        asked(index, queries[:20])
-        found, took = asked(index, queries)
-        right = exact(store, args.rows, args.size, args.spread, queries)
-        recall = np.mean([len(a & b) / TOP for a, b in zip(found, right, strict=True)])
-        print(
-            f"{len(index.segments)} segments, {size / 2**30:.2f} GB, opened in {opened:.2f} s;"
-            f" a query: median {np.median(took):.1f} ms, slowest {max(took):.1f} ms;"
-            f" recall@{TOP} {recall:.3f}"
-        )
+        right = exact(args.rows, args.size, args.spread, queries)
+        print(f"{len(index.segments)} segments, {size / 2**30:.2f} GB, opened in {opened:.2f} s")
+        for probes in args.probes:
+            module.PROBES = probes
+            asked(index, queries[:20])
+            found, took = asked(index, queries)
+            recall = np.mean([len(a & b) / TOP for a, b in zip(found, right, strict=True)])
+            print(
+                f"{probes} lists: a query takes {np.median(took):.1f} ms (median), {max(took):.1f}"
+                f" (slowest); recall@{TOP} {recall:.3f}"
+            )
+        write_part(store, args.rows // PART, queries)
+        start = time.perf_counter()
+        open_index(store, column, place_of_index, print)
+        print(f"added in {time.perf_counter() - start:.2f} s")
 
 
 if __name__ == "__main__":
