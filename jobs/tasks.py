@@ -17,8 +17,12 @@ from actors.stage import Stage
 FILES: dict[Any, dict[str, str]] = {
     frozenset({"image"}): {"kind": "images", "path": "pictures/"},
     frozenset({"audio"}): {"kind": "audio", "path": "recordings/"},
+    frozenset({"video"}): {"kind": "video", "path": "videos/"},
 }
 """Columns that a folder of files gives -> the source that reads it."""
+
+ENDINGS = {"image": "jpg", "video": "mp4"}
+"""What a file in a column of an example is, by a word in the column's name; any other: WAV."""
 
 TEXT = "Ada Lovelace was born in London. She wrote the first program for a machine of brass."
 """What a text column of an example holds."""
@@ -106,12 +110,24 @@ def example_of(name: str, stage: Stage) -> dict[str, Any]:
 
 def _source(stage: Stage) -> dict[str, str]:
     """The source that makes the stage's columns: a folder of files, or a table."""
-    needed = frozenset(stage.reads) - stage.optional_reads
-    if needed in FILES:
-        return FILES[needed]
-    if any(pa.types.is_binary(stage.reads[name]) for name in needed):
+    shown = _shown(stage)
+    if frozenset(shown) in FILES:
+        return FILES[frozenset(shown)]
+    if any(_holds_files(stage.reads[name]) for name in shown if name in stage.reads):
         return {"kind": "parquet", "path": "rows.parquet"}
     return {"kind": "jsonl", "path": "rows.jsonl"}
+
+
+def _shown(stage: Stage) -> list[str]:
+    """The columns of the example: those that the stage needs and those of its sample; all of
+    them, where each may be left out."""
+    needed = [name for name in stage.reads if name not in stage.optional_reads]
+    return list(dict.fromkeys([*needed, *stage.sample])) or list(stage.reads)
+
+
+def _holds_files(kind: pa.DataType) -> bool:
+    one = kind.value_type if pa.types.is_list(kind) else kind
+    return bool(pa.types.is_binary(one))
 
 
 def sample_of(stage: Stage) -> dict[str, Any] | None:
@@ -122,11 +138,11 @@ def sample_of(stage: Stage) -> dict[str, Any] | None:
 
 
 def rows_of(stage: Stage) -> str | None:
-    """Python that writes the example's Parquet file, for a task that reads several recordings."""
+    """Python that writes the example's Parquet file, for a task that reads files and other
+    columns, or several files in a row."""
     if _source(stage)["kind"] != "parquet":
         return None
-    files = [name for name, kind in stage.reads.items() if pa.types.is_binary(kind)]
-    cells = ", ".join(f'"{name}": Path("{name}.wav").read_bytes()' for name in files)
+    cells = ", ".join(f'"{name}": {_cell(stage, name)}' for name in _shown(stage))
     return (
         "from pathlib import Path\n"
         "import pyarrow as pa\n"
@@ -134,6 +150,17 @@ def rows_of(stage: Stage) -> str | None:
         f"rows = [{{{cells}}}]\n"
         'pq.write_table(pa.Table.from_pylist(rows), "rows.parquet")\n'
     )
+
+
+def _cell(stage: Stage, name: str) -> str:
+    """A cell of that file, in Python: the bytes of a file of the column's name, or a value."""
+    kind = stage.reads.get(name)
+    if kind is None or not _holds_files(kind):
+        return repr(stage.sample.get(name, TEXT))
+    ending = next((end for word, end in ENDINGS.items() if word in name), "wav")
+    if pa.types.is_binary(kind):
+        return f'Path("{name}.{ending}").read_bytes()'
+    return f'[path.read_bytes() for path in sorted(Path("{name}").glob("*.{ending}"))]'
 
 
 def print_listing(tasks: list[dict[str, Any]]) -> None:

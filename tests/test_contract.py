@@ -13,7 +13,7 @@ from actors.catalog import names, stage_class, tasks
 from actors.errors import RowRejected
 from actors.stage import Columns, ModelFiles, Row, Stage
 from actors.worker import Worker
-from jobs.tasks import example_of, sample_of
+from jobs.tasks import example_of, rows_of, sample_of
 from pipelines.file import parse
 from pipelines.plan import make_plan
 from tests.close import assert_close
@@ -125,6 +125,16 @@ def test_the_sample_of_a_task_is_answered(task: str, workers: Callable[[str], Wo
         pytest.skip("reads files")
     (answer,) = workers(task).answer([sample])
     assert not isinstance(answer, RowRejected)
+
+
+@every_task
+def test_python_that_makes_the_rows_of_a_task_makes_all_that_it_needs(task: str) -> None:
+    stage = stage_of(task)
+    code = rows_of(stage)
+    if code is None:
+        pytest.skip("reads a folder, or lines of JSON")
+    compile(code, task, "exec")
+    assert all(f'"{name}"' in code for name in stage.reads.keys() - stage.optional_reads)
 
 
 @every_task
