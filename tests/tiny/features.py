@@ -74,6 +74,11 @@ def describer(folder: Path, family: str) -> Path:
     return saved(folder, model, PROCESSORS.get(family, sees)())
 
 
+def tagger(folder: Path) -> Path:
+    """Several of its labels may fit."""
+    return classifier(folder, "vit", problem_type="multi_label_classification")
+
+
 def eye_of_clip(folder: Path) -> Path:
     """What sees in CLIP, alone."""
     return saved(folder, hf.CLIPVisionModel(hf.CLIPVisionConfig(**SIZE, **PATCHES)), sees())
@@ -99,5 +104,6 @@ NO_OTHER = {
 
 CASES = {
     "image-feature-extraction": Case(dinov2, PICTURES, NO_PICTURES),
+    "image-tagging": Case(tagger, PICTURES, NO_PICTURES),
     "image-similarity": Case(dinov2, PAIRS, NO_OTHER),
 }
