@@ -1,67 +1,54 @@
-"""Finding the points that two pictures share: networks, and SIFT, which needs no weights."""
+"""BLIP and ViLT: how well a text matches a picture, by a model that reads both together."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from transformers import AutoModelForKeypointMatching
+from transformers import AutoConfig, BlipForImageTextRetrieval, ViltForImageAndTextRetrieval
 
-from actors.checkpoint import load_model
 from actors.images import Picture
-from actors.seeing.eye import check_shape, load_processor
-from actors.seeing.loftr import PairedLoFTR, is_loftr
-from actors.seeing.matches import Matcher, Matches
-from actors.seeing.sift import Sift
-from actors.stage import Device, Item
+from actors.scores import sigmoid, softmax
+from actors.seeing.viewer import Viewer
+from actors.seeing.words import TOKEN, WordReader, Words
+from actors.stage import Batching, Device, Item
 
-THOUSAND = 1000
-"""Parts of a pixel that are told apart: the largest picture's points stay 32-bit integers."""
+CLASSES = {"blip": BlipForImageTextRetrieval, "vilt": ViltForImageAndTextRetrieval}
 
 
-def load_matcher(
-    folder: Path | None, device: Device, threshold: float, points: int, backend: str = "pil"
-) -> Matcher:
-    """Load the network of a folder, or SIFT where there is none.
+class Matcher:
+    """A model that says how well a text matches a picture (0..1): BLIP's matching head, or the
+    sigmoid of ViLT's rank."""
 
-    Matches that score `threshold` or less are left out; SIFT looks at as many as `points` points
-    of a picture, networks decide for themselves. Raises StageFailed.
-    """
-    if folder is None:
-        return Sift(device, threshold, points)
-    return Network(folder, device, threshold, backend)
+    def __init__(self, folder: Path, device: Device, backend: str = "pil") -> None:
+        self.device = device
+        self.family = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        self.viewer = Viewer(CLASSES[self.family], folder, device, backend)
+        config = self.viewer.config
+        length = getattr(config, "text_config", config).max_position_embeddings
+        self.words = WordReader(folder, device, length)
 
+    @property
+    def batching(self) -> Batching:
+        """Pairs of one shape of picture and one length of text share a batch."""
+        return self.viewer.batching
 
-class Network(Matcher):
-    """A network of transformers that matches pictures: LightGlue, SuperGlue, EfficientLoFTR."""
+    def read(self, texts: Sequence[str]) -> list[Words]:
+        """Return the texts, cut to what the model reads: `cut` says so."""
+        return self.words.read(texts)
 
-    def __init__(self, folder: Path, device: Device, threshold: float, backend: str) -> None:
-        self.processor = load_processor(folder, backend)
-        auto = PairedLoFTR if is_loftr(folder) else AutoModelForKeypointMatching
-        self.model = load_model(auto, folder, device)
-        self.device, self.threshold = device, threshold
-        self.side = max(self.processor.size["height"], self.processor.size["width"])
+    def pair(self, picture: Picture, words: Words) -> Item:
+        """Return the item of a pair. Raises RowRejected (image_too_narrow)."""
+        seen = self.viewer.item(picture)
+        cost, shape = seen.cost + TOKEN * len(words.ids), (seen.shape, len(words.ids))
+        return Item((seen.data, words), cost, shape)
 
-    def show(self, picture: Picture) -> Picture:
-        """The picture itself: the processor takes two at once."""
-        check_shape(picture.image)
-        return picture
-
-    def item(self, first: Picture, other: Picture) -> Item:
-        """The pixels of both, float32 (1, 2, 3, height, width), and their sizes in their files."""
-        made = self.processor([first.image, other.image], return_tensors="pt")
-        sizes = [(one.height, one.width) for one in (first, other)]
-        return Item((made["pixel_values"], sizes))
-
-    def match(self, items: Sequence[Item]) -> list[Matches]:
-        """Each pair by itself."""
-        return [self._match(*item.data) for item in items]
-
-    def _match(self, pixels: torch.Tensor, sizes: list[tuple[int, int]]) -> Matches:
-        with torch.inference_mode():
-            outputs = self.model(pixel_values=pixels.to(self.device.name, self.model.dtype))
-        # The processor gives whole pixels; in thousands of them it gives thousandths of one.
-        fine = [(height * THOUSAND, width * THOUSAND) for height, width in sizes]
-        outputs.keypoints = outputs.keypoints.double()
-        (found,) = self.processor.post_process_keypoint_matching(outputs, [fine], self.threshold)
-        points, others = (found[f"keypoints{n}"].cpu().numpy() / THOUSAND for n in (0, 1))
-        return Matches.best_first(points, others, found["matching_scores"].float().cpu().numpy())
+    def scores(self, items: Sequence[Item]) -> np.ndarray:
+        """Return how well each pair, all of one shape, matches (0..1): float32, (items,)."""
+        pixels, texts = zip(*(item.data for item in items), strict=True)
+        # BLIP makes a mask on torch's default device.
+        with torch.device(self.device.name):
+            found = self.viewer.forward(pixels, **self.words.inputs(texts))
+        if self.family == "blip":
+            return softmax(found.itm_score.float().cpu().numpy())[:, 1]
+        return sigmoid(found.logits.float().cpu().numpy()[:, 0])

@@ -30,7 +30,7 @@ class Matches(NamedTuple):
         return cls(pairs[0], pairs[1], scores[order])
 
 
-class Matcher:
+class PairMatcher:
     """Finds the points that two pictures share.
 
     `show` what a picture is, once for each; `item` joins two that are shown; `match` compares.

@@ -9,7 +9,7 @@ from PIL import Image
 
 from actors.images import Picture
 from actors.seeing.eye import check_shape
-from actors.seeing.matches import Matcher, Matches
+from actors.seeing.matches import PairMatcher, Matches
 from actors.stage import Device, Item
 
 SIDE = 1600
@@ -25,7 +25,7 @@ class Described(NamedTuple):
     looks: np.ndarray
 
 
-class Sift(Matcher):
+class Sift(PairMatcher):
     """Points that look alike, and like no other: each is the other's nearest.
 
     A match scores 1 - d1 / d2, distances of the nearest and the second nearest look: 0.2 is

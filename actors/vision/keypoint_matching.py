@@ -20,7 +20,7 @@ from actors.stage import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from actors.seeing.matches import Matcher, Matches
+    from actors.seeing.matches import PairMatcher, Matches
 
 MATCHES = pa.list_(
     pa.struct([(name, pa.float32()) for name in ("x", "y", "other_x", "other_y", "score")])
@@ -65,18 +65,18 @@ class KeypointMatching(ImageStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the network, or SIFT where there is none."""
-        from actors.seeing.matcher import load_matcher
+        from actors.seeing.pair_matcher import load_pair_matcher
 
         folder = None if files == ModelFiles.none() else files.folder
-        return PairMatcher(
-            self, load_matcher(folder, device, self.threshold, self.max_points, self.image_backend)
+        return PairOfPictures(
+            self, load_pair_matcher(folder, device, self.threshold, self.max_points, self.image_backend)
         )
 
 
-class PairMatcher(Model):
+class PairOfPictures(Model):
     """Matches the two pictures of a row."""
 
-    def __init__(self, stage: KeypointMatching, matcher: "Matcher") -> None:
+    def __init__(self, stage: KeypointMatching, matcher: "PairMatcher") -> None:
         self.stage = stage
         self.matcher = matcher
         self.batching = matcher.batching
