@@ -10,7 +10,7 @@ from actors.checkpoint import load_model
 from actors.images import Picture
 from actors.seeing.eye import check_shape, load_processor
 from actors.seeing.loftr import PairedLoFTR, is_loftr
-from actors.seeing.matches import PairMatcher, Matches
+from actors.seeing.matches import Matches, PairMatcher
 from actors.seeing.sift import Sift
 from actors.stage import Device, Item
 

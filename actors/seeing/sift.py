@@ -9,7 +9,7 @@ from PIL import Image
 
 from actors.images import Picture
 from actors.seeing.eye import check_shape
-from actors.seeing.matches import PairMatcher, Matches
+from actors.seeing.matches import Matches, PairMatcher
 from actors.stage import Device, Item
 
 SIDE = 1600

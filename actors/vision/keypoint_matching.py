@@ -20,7 +20,7 @@ from actors.stage import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from actors.seeing.matches import PairMatcher, Matches
+    from actors.seeing.matches import Matches, PairMatcher
 
 MATCHES = pa.list_(
     pa.struct([(name, pa.float32()) for name in ("x", "y", "other_x", "other_y", "score")])
@@ -69,7 +69,8 @@ class KeypointMatching(ImageStage):
 
         folder = None if files == ModelFiles.none() else files.folder
         return PairOfPictures(
-            self, load_pair_matcher(folder, device, self.threshold, self.max_points, self.image_backend)
+            self,
+            load_pair_matcher(folder, device, self.threshold, self.max_points, self.image_backend),
         )
 
 

@@ -9,8 +9,8 @@ import transformers as hf
 from PIL import Image
 
 from tests.tiny.case import Case, Row, no_model
-from tests.tiny.seeing import NO_PICTURES, PICTURES, encoded, saved
-from tests.tiny.text import scatter
+from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, encoded, saved
+from tests.tiny.text import labelled, scatter
 
 
 def shifted(seed: int, right: int, down: int, width: int = 160, height: int = 120) -> Row:
@@ -77,6 +77,84 @@ def loftr(folder: Path) -> Path:
     return folder
 
 
+LABELS = ["person", "bicycle", "cat", "door"]
+STAGES = {"embedding_size": 8, "hidden_sizes": [8, 12, 16, 24], "depths": [1] * 4}
+FINDER = {
+    "encoder_hidden_dim": 32,
+    "encoder_ffn_dim": 32,
+    "encoder_attention_heads": 2,
+    "d_model": 32,
+    "num_queries": 12,
+    "decoder_in_channels": [32, 32, 32],
+    "decoder_ffn_dim": 32,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 2,
+    "num_denoising": 0,
+}
+SQUARE = {"height": 64, "width": 64}
+EDGES = {"shortest_edge": 48, "longest_edge": 80}
+
+
+def rt_detr_v2(folder: Path, labels: tuple[str, ...] = tuple(LABELS)) -> Path:
+    """The family of the default detector."""
+    stages = ["stage2", "stage3", "stage4"]
+    backbone = hf.RTDetrResNetConfig(layer_type="basic", out_features=stages, **STAGES)
+    config = hf.RTDetrV2Config(
+        backbone_config=backbone,
+        encoder_in_channels=[12, 16, 24],
+        **FINDER,
+        **labelled(list(labels)),
+    )
+    model = hf.RTDetrV2ForObjectDetection(config)
+    return saved(folder, model, hf.RTDetrImageProcessorPil(size=SQUARE))
+
+
+def d_fine(folder: Path) -> Path:
+    stages = ["stage2", "stage3", "stage4"]
+    backbone = hf.HGNetV2Config(
+        stem_channels=[3, 8, 8],
+        stage_in_channels=[8, 8, 16, 24],
+        stage_mid_channels=[8] * 4,
+        stage_out_channels=[8, 16, 24, 32],
+        stage_num_blocks=[1] * 4,
+        stage_numb_of_layers=[1] * 4,
+        stage_downsample=[False, True, True, True],
+        stage_light_block=[False, False, True, True],
+        stage_kernel_size=[3, 3, 5, 5],
+        out_features=stages,
+        **{**STAGES, "hidden_sizes": [8, 16, 24, 32]},
+    )
+    sizes = {**FINDER, "encoder_in_channels": [16, 24, 32], "max_num_bins": 8}
+    config = hf.DFineConfig(backbone_config=backbone, **sizes, **labelled(LABELS))
+    model = hf.DFineForObjectDetection(config)
+    return saved(folder, model, hf.RTDetrImageProcessorPil(size=SQUARE))
+
+
+def detr(folder: Path) -> Path:
+    config = hf.DetrConfig(
+        use_timm_backbone=False,
+        backbone_config=hf.ResNetConfig(layer_type="basic", out_features=["stage4"], **STAGES),
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        num_queries=8,
+        **labelled(LABELS),
+    )
+    return saved(folder, hf.DetrForObjectDetection(config), hf.DetrImageProcessorPil(size=EDGES))
+
+
+def yolos(folder: Path) -> Path:
+    config = hf.YolosConfig(
+        image_size=[48, 80], patch_size=16, num_detection_tokens=8, **SIZE, **labelled(LABELS)
+    )
+    return saved(folder, hf.YolosForObjectDetection(config), hf.YolosImageProcessorPil(size=EDGES))
+
+
 CASES: dict[str, Case] = {
     "keypoint-matching": Case(no_model, PAIRS, _pairs_of(NO_PICTURES)),
+    "object-detection": Case(rt_detr_v2, PICTURES, NO_PICTURES, {"threshold": 0.2}),
 }
