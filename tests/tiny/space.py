@@ -1,0 +1,105 @@
+"""Tiny models of masks, depth and space."""
+
+from pathlib import Path
+from typing import Any
+
+import transformers as hf
+
+from tests.tiny.case import Case
+from tests.tiny.seeing import NO_PICTURES, PICTURES, THINGS, saved, sees
+from tests.tiny.text import labelled
+
+SWIN = {
+    "image_size": 64,
+    "patch_size": 4,
+    "embed_dim": 8,
+    "depths": [1, 1, 1, 1],
+    "num_heads": [1, 1, 2, 2],
+    "window_size": 4,
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+}
+SIDES = {"size": {"shortest_edge": 64, "longest_edge": 128}, "size_divisor": 32}
+
+
+def segformer(folder: Path) -> Path:
+    """Tells THINGS apart, pixel by pixel."""
+    config = hf.SegformerConfig(
+        num_encoder_blocks=4,
+        depths=[1] * 4,
+        hidden_sizes=[8, 16, 24, 32],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+        **labelled(THINGS),
+    )
+    model = hf.SegformerForSemanticSegmentation(config)
+    return saved(folder, model, sees(hf.SegformerImageProcessorPil, 64))
+
+
+def mask2former(folder: Path) -> Path:
+    """Proposes eight masks."""
+    config = hf.Mask2FormerConfig(
+        backbone_config=hf.SwinConfig(**SWIN),
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        dim_feedforward=32,
+        num_queries=8,
+        **labelled(THINGS),
+    )
+    model = hf.Mask2FormerForUniversalSegmentation(config)
+    return saved(folder, model, hf.Mask2FormerImageProcessorPil(**SIDES), gain=1.6)
+
+
+def maskformer(folder: Path) -> Path:
+    """Proposes eight masks."""
+    decoder = hf.DetrConfig(
+        use_timm_backbone=False,
+        backbone_config=hf.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1]),
+        d_model=32,
+        decoder_layers=1,
+        decoder_ffn_dim=32,
+        decoder_attention_heads=2,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        num_queries=8,
+    )
+    config = hf.MaskFormerConfig(
+        backbone_config=hf.SwinConfig(**SWIN),
+        decoder_config=decoder,
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        **labelled(THINGS),
+    )
+    model = hf.MaskFormerForInstanceSegmentation(config)
+    return saved(folder, model, hf.MaskFormerImageProcessorPil(**SIDES), gain=1.6)
+
+
+def eomt(folder: Path, **settings: Any) -> Path:
+    """Proposes eight masks of a picture padded to a square."""
+    config = hf.EomtConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=8,
+        num_blocks=1,
+        num_queries=8,
+        num_upscale_blocks=1,
+        **labelled(THINGS),
+    )
+    side = {"shortest_edge": 64, "longest_edge": 64}
+    processor = hf.EomtImageProcessorPil(size=side, do_pad=True, **settings)
+    return saved(folder, hf.EomtForUniversalSegmentation(config), processor, gain=1.6)
+
+
+LOW = {"threshold": 0.2, "overlap_threshold": 0.0}
+"""Bounds that let a random model's segments through."""
+
+CASES: dict[str, Case] = {
+    "image-segmentation": Case(mask2former, PICTURES, NO_PICTURES, {**LOW, "map": True}),
+}
