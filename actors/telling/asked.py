@@ -18,10 +18,12 @@ class Asked:
     ids    its tokens, int64 (n,)
     given  what else the model gets, by its names: arrays whose first axis counts what the row has
            (pictures, tiles, patches), so that those of several rows are put one after the other
+    cut    whether words were left out
     """
 
     ids: np.ndarray
     given: Mapping[str, np.ndarray] = field(default_factory=dict)
+    cut: bool = False
 
     @property
     def nbytes(self) -> int:
