@@ -86,7 +86,7 @@ class Teller:
                 "too_long", f"{len(ids)} tokens are asked, the model takes {self.room}"
             )
         pixels = self.viewer.eye.pixels(picture.image)
-        asked = Asked(self.short(ids) if long else ids, {"pixel_values": pixels[None]}, long)
+        asked = Asked(self.short(ids) if long else ids, {"pixel_values": pixels[None]}, cut=long)
         return asked.item(self.settings["max_new_tokens"])
 
     def ids(self, words: str) -> np.ndarray:

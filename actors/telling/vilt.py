@@ -53,7 +53,7 @@ class Vilt:
             pixels = self.viewer.eye.pixels(picture.image)
         except ValueError as error:  # what resizing to a side of less than a patch ends in
             raise RowRejected("image_too_narrow", f"cannot be resized: {error}") from error
-        return Asked(ids, {"pixel_values": pixels[None]}, long).item(lengths_meet=True)
+        return Asked(ids, {"pixel_values": pixels[None]}, cut=long).item(lengths_meet=True)
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         """Return the logits of all answers: float32, (items, answers)."""
