@@ -1,5 +1,6 @@
 """Comparing whole results whose numbers may differ by rounding."""
 
+import io
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -10,6 +11,9 @@ from actors import sound
 
 SOUND = (b"RIFF", b"fLaC")
 """How the files of sound begin that tasks write."""
+
+NPY = b"\x93NUMPY"
+"""How an array of NumPy's begins as a file."""
 
 STEP = 1 / 32768
 """One step of 16 bits: rounding may take a sample to either side."""
@@ -32,5 +36,8 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
         assert samples[0][1] == samples[1][1], f"{where}: {samples[0][1]} for {samples[1][1]}"
         apart = np.abs(samples[0][0] - samples[1][0]).max()
         assert apart <= tolerance + STEP, f"{where}: samples differ by {apart}"
+    elif isinstance(expected, bytes) and expected.startswith(NPY) and found != expected:
+        arrays = [np.load(io.BytesIO(data), allow_pickle=False) for data in (found, expected)]
+        np.testing.assert_allclose(*arrays, rtol=tolerance, atol=tolerance, err_msg=where)
     else:
         assert found == expected, f"{where}: {found!r} for {expected!r}"
