@@ -193,10 +193,70 @@ def zoedepth(folder: Path, kinds: int = 1) -> Path:
     return saved(folder, hf.ZoeDepthForDepthEstimation(config), processor)
 
 
+def sam(folder: Path) -> Path:
+    """Outlines what is marked, in squares of 64."""
+    layers = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = hf.SamConfig(
+        vision_config={
+            **layers,
+            "image_size": 64,
+            "patch_size": 8,
+            "output_channels": 32,
+            "num_pos_feats": 16,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "mlp_ratio": 2.0,
+        },
+        prompt_encoder_config={
+            "hidden_size": 32,
+            "image_size": 64,
+            "patch_size": 8,
+            "mask_input_channels": 4,
+        },
+        mask_decoder_config={**layers, "mlp_dim": 32, "iou_head_hidden_dim": 32},
+    )
+    processor = hf.SamImageProcessorPil(
+        size={"longest_edge": 64}, pad_size={"height": 64, "width": 64}
+    )
+    return saved(folder, hf.SamModel(config), processor)
+
+
+MARKS: list[dict[str, Any]] = [
+    {"points": [{"x": 10, "y": 12, "positive": True}, {"x": 20, "y": 9, "positive": None}]},
+    {"boxes": [{"xmin": 4, "ymin": 6, "xmax": 30, "ymax": 40}]},
+    {
+        "points": [{"x": 3, "y": 3, "positive": True}],
+        "boxes": [{"xmin": 0, "ymin": 0, "xmax": 20, "ymax": 30}],
+    },
+    {"points": []},
+    {},
+]
+"""Prompts for PICTURES, by points, boxes, both, none, and for everything."""
+
+
 LOW = {"threshold": 0.2, "overlap_threshold": 0.0}
 """Bounds that let a random model's segments through."""
 
 CASES: dict[str, Case] = {
     "image-segmentation": Case(mask2former, PICTURES, NO_PICTURES, {**LOW, "map": True}),
     "depth-estimation": Case(depth_anything, PICTURES, NO_PICTURES, {"format": "npy"}),
+    "mask-generation": Case(
+        sam,
+        [
+            {"points": None, "boxes": None, **picture, **marks}
+            for picture, marks in zip(PICTURES, MARKS, strict=True)
+        ],
+        {
+            **{
+                reason: {"points": None, "boxes": None, **row}
+                for reason, row in NO_PICTURES.items()
+            },
+            "bad_prompt": {
+                **PICTURES[0],
+                "points": [{"x": 500, "y": 3, "positive": True}],
+                "boxes": None,
+            },
+        },
+        {"points_per_side": 4, "min_score": 0.0, "min_stability": 0.0},
+    ),
 }
