@@ -79,9 +79,12 @@ def picture(
         if at_least is not None:
             image.draft(None, (at_least, at_least))
         image.load()
-        if image.getexif().get(_ORIENTATION, 1) >= 5:
+        turned = image.getexif().get(_ORIENTATION, 1)
+        if turned >= 5:
             width, height = height, width
-        return Picture(_rgb(ImageOps.exif_transpose(image)), width, height)
+        # Without a turn this would copy the pixels: 0.5 ms for 640 x 480.
+        upright = image if turned == 1 else ImageOps.exif_transpose(image)
+        return Picture(_rgb(upright), width, height)
     except _BROKEN as error:
         raise _rejected(error) from error
 
@@ -137,7 +140,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         front = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _eight_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:

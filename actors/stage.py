@@ -151,6 +151,8 @@ class Stage(BaseModel):
                     a column of nulls as any type; otherwise only types that lose nothing are.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
+    searched        input -> the column it writes for it that `gristmill search` may look in: a
+                    vector of an input can be compared with those of every other one.
     sample          a row for the example, where the columns' names do not say what to put in them.
     """
 
@@ -165,6 +167,7 @@ class Stage(BaseModel):
     rounds: ClassVar[bool] = False
     chunk: ClassVar[int] = 256
     example: ClassVar[Mapping[str, Any]] = {}
+    searched: ClassVar[Mapping[str, str]] = {}
     sample: ClassVar[Row] = {}
 
     @property

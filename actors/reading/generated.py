@@ -12,7 +12,6 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
-    LogitsProcessor,
     LogitsProcessorList,
     VisionEncoderDecoderModel,
 )
@@ -21,6 +20,7 @@ from actors.images import decode
 from actors.reading.detector import precise
 from actors.reading.lines import Read, page_columns, unplaced_columns
 from actors.stage import Batching, Device, Item, Model, Pass, Row
+from actors.writing.chances import Chances
 
 PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:"}
 """What a model was trained to be asked, by model_type; from their model cards."""
@@ -30,21 +30,6 @@ STOPS = {"got_ocr2": "<|im_end|>"}
 
 PROMPT = "Read all the text in this image. Answer with the text alone."
 """For models that can be asked anything."""
-
-
-class Chances(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped
-    """Notes the chance of each token as greedy search takes it; keeps no logits.
-
-    The logits of one page of 4,096 tokens over 150,000 words would take 2.4 GB.
-    """
-
-    def __init__(self) -> None:
-        self.steps: list[torch.Tensor] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return the scores untouched."""
-        self.steps.append(scores.float().softmax(-1).amax(-1))
-        return scores
 
 
 class Writer:
@@ -68,7 +53,7 @@ class Writer:
                 logits_processor=LogitsProcessorList([chances]),
             )
         new = tokens[:, start:].cpu()
-        steps = torch.stack(chances.steps, 1).cpu()
+        steps = torch.from_numpy(chances.table())
         texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
         scores = [self._score(*pair) for pair in zip(new, steps, strict=True)]
         return [(text.strip(), score) for text, score in zip(texts, scores, strict=True)]

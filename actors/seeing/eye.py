@@ -64,6 +64,7 @@ class Eye:
     def __init__(self, folder: Path, device: Device, backend: str = "pil") -> None:
         self.device = device
         self.processor = load_processor(folder, backend)
+        self._change = self._normalisation()
         self._prepare, self._normal = self._fastest()
 
     @property
@@ -150,16 +151,28 @@ class Eye:
     def _normalised(self, values: torch.Tensor) -> torch.Tensor:
         """Rescale and normalise (pictures, 3, height, width) of bytes, in float32."""
         values = values.float()
-        if self.processor.do_rescale:
-            values = values * self.processor.rescale_factor
-        if self.processor.do_normalize:
-            mean, std = self.processor.image_mean, self.processor.image_std
-            values = (values - self._channels(mean)) / self._channels(std)
-        return values
+        if self._change is None:
+            return values
+        scale, shift = self._change
+        return values.mul_(scale).add_(shift)
 
-    def _channels(self, numbers: Any) -> torch.Tensor:
-        found = torch.tensor(numbers, dtype=torch.float32, device=self.device.name)
-        return found.reshape(-1, 1, 1)
+    def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return what bytes are multiplied by and what is added, each for three channels; None
+        where nothing is to be done. Both steps in one: four took 2.5 times as long."""
+        processor = self.processor
+        rescales = getattr(processor, "do_rescale", False)
+        normalises = getattr(processor, "do_normalize", False)
+        factor = processor.rescale_factor if rescales else 1.0
+        mean, std = (processor.image_mean, processor.image_std) if normalises else (0.0, 1.0)
+        if not rescales and not normalises:
+            return None
+        deviation = np.broadcast_to(std, 3).astype(np.float64)
+        numbers = (factor / deviation, -np.broadcast_to(mean, 3) / deviation)
+        scale, shift = (torch.tensor(each, dtype=torch.float32) for each in numbers)
+        return (
+            scale.reshape(-1, 1, 1).to(self.device.name),
+            shift.reshape(-1, 1, 1).to(self.device.name),
+        )
 
 
 def _given(size: Any) -> dict[str, int]:

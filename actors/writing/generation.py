@@ -6,7 +6,7 @@ that stop an answer, the token that an answer begins with.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from actors.stage import Batching, Device, Item
+from actors.writing.chances import Chances, chances_of_beams
 
 # Families whose answers do not change when rows are padded under the attention mask (decoders on
 # the left): each is compared, padded against alone, encoder-decoders in tests/test_text_encoder.py,
@@ -51,11 +52,13 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a model wrote: the text, its number of tokens (the end mark counted), and whether it
-    came to an end by itself, not by the limit."""
+    came to an end by itself, not by the limit. `chance` is the mean probability of its tokens,
+    where that was asked for."""
 
     text: str
     count: int
     ended: bool
+    chance: float | None = None
 
 
 class Generation:
@@ -96,6 +99,9 @@ class Generation:
         stops: Sequence[str] = (),
         penalty: float = 1.0,
         firsts: Sequence[int] | None = None,
+        inputs: Mapping[str, torch.Tensor] | None = None,
+        chances: bool = False,
+        heads: Sequence[np.ndarray] = (),
     ) -> list[Written]:
         """Return what the model writes for each item; `item.data.ids` are its tokens.
 
@@ -103,9 +109,13 @@ class Generation:
         stops       strings that end an answer and are cut off it
         penalty     what the scores of tokens that stand there already are divided by
         firsts      the token that each answer begins with, such as a language
+        inputs      what the model is given in place of the items' tokens, such as pictures too
+        chances     whether to say how likely the tokens were; `settings` then tell num_beams
+        heads       tokens that each text begins with, such as the beginning of a caption
         """
-        inputs = padded(items, self.pad, self.device, left=self.goes_on)
-        start = inputs["input_ids"].shape[1] if self.goes_on else 1
+        if inputs is None:
+            inputs = padded(items, self.pad, self.device, left=self.goes_on)
+        start = self._start(inputs)
         processors: list[Any] = []
         if penalty != 1.0:
             processors.append(Repeats(penalty, inputs["attention_mask"] if self.goes_on else None))
@@ -114,6 +124,9 @@ class Generation:
         if sampling is not None:
             processors += self._dice(items, sampling, start, settings["max_new_tokens"])
         watch = StopStrings(self.tokenizer, stops, start, len(items))
+        beams = chances and settings["num_beams"] > 1
+        seen = Chances()
+        processors += [seen] if chances and not beams else []
         with torch.inference_mode():
             found = self.model.generate(
                 **inputs,
@@ -122,9 +135,23 @@ class Generation:
                 pad_token_id=self.pad,
                 logits_processor=LogitsProcessorList(processors),
                 stopping_criteria=StoppingCriteriaList([watch] if stops else []),
+                return_dict_in_generate=True,
+                output_scores=beams,
             )
-        limit = self._forced(settings)
-        return self.texts(found[:, start:].cpu().numpy(), watch.lengths, stops, limit)
+        new = found.sequences[:, start:].cpu().numpy()
+        written = self.texts(new, watch.lengths, stops, self._forced(settings), heads)
+        if not chances:
+            return written
+        steps = chances_of_beams(self.model, found) if beams else seen.table()
+        return [
+            replace(one, chance=float(row[: one.count].mean()) if one.count else 0.0)
+            for one, row in zip(written, steps, strict=True)
+        ]
+
+    def _start(self, inputs: Mapping[str, torch.Tensor]) -> int:
+        """Return how many tokens stand before those that are written."""
+        read = inputs.get("input_ids" if self.goes_on else "decoder_input_ids")
+        return 1 if read is None else read.shape[1]
 
     def _forced(self, settings: Mapping[str, Any]) -> int | None:
         """Return the length at which the model is made to write an end mark, as BART's and
@@ -153,13 +180,16 @@ class Generation:
         lengths: Sequence[int | None],
         stops: Sequence[str] = (),
         forced: int | None = None,
+        heads: Sequence[np.ndarray] = (),
     ) -> list[Written]:
         """Cut each row of new tokens at its end mark, or at the length where a string stopped it,
-        and decode it. An end mark at length `forced` counts as none."""
+        and decode it, behind its head. An end mark at length `forced` counts as none."""
         ends = [self._end(row, length, forced) for row, length in zip(ids, lengths, strict=True)]
         kept = [row[:end] for row, (end, _) in zip(ids, ends, strict=True)]
         if self.hidden:
             kept = [row[~np.isin(row, self.hidden)] for row in kept]
+        if heads:
+            kept = [np.concatenate(pair) for pair in zip(heads, kept, strict=True)]
         texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [
             Written(_before(text, stops), end, ended)
