@@ -11,7 +11,7 @@ import pytest
 
 from actors.catalog import names, stage_class, tasks
 from actors.errors import RowRejected
-from actors.stage import Columns, ModelFiles, Row, Stage
+from actors.stage import NO_MODEL, Columns, ModelFiles, Row, Stage
 from actors.worker import Worker
 from jobs.tasks import example_of, rows_of, sample_of
 from pipelines.file import parse
@@ -112,6 +112,8 @@ def _named(stage: Stage, files: ModelFiles) -> Row:
     if stage.models is None:
         return {}
     options = json.loads(stage.model_dump_json(exclude_unset=True))
+    if files == ModelFiles.none():
+        return {"model": NO_MODEL, "options": options}
     return {
         "model": str(files.folder),
         "options": {**options, **{name: str(path) for name, path in files.others.items()}},
