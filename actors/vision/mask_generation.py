@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
+from actors.detections import BOX
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
-from actors.seeing.masks import BOX, RLE
+from actors.seeing.masks import RLE
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from typing import Any
 
 import transformers as hf
 
-from tests.tiny.case import Case
+from tests.tiny.case import Case, no_model
 from tests.tiny.seeing import NO_PICTURES, PICTURES, THINGS, saved, sees
 from tests.tiny.text import labelled
+from tests.tiny.views import views
 
 SWIN = {
     "image_size": 64,
@@ -258,5 +259,16 @@ CASES: dict[str, Case] = {
             },
         },
         {"points_per_side": 4, "min_score": 0.0, "min_stability": 0.0},
+    ),
+    "reconstruction-3d": Case(
+        no_model,
+        [{"image": None, **views(1)}, {"image": None, **views(2, 2)}],
+        {
+            "null_input": {"image": None, "images": None},
+            "too_few_views": {"image": None, "images": [PICTURES[0]["image"]]},
+            "empty_file": {"image": None, "images": [PICTURES[0]["image"], b""]},
+            "too_few_matches": {"image": None, "images": [one["image"] for one in PICTURES[:2]]},
+        },
+        {"max_keypoints": 250},
     ),
 }
