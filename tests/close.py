@@ -16,6 +16,8 @@ SOUND = (b"RIFF", b"fLaC")
 PNG = b"\x89PNG"
 """How pictures begin that keep every level: a number that is rounded may take a level's neighbour.
 """
+NPY = b"\x93NUMPY"
+"""How an array of NumPy's begins as a file."""
 
 STEP = 1 / 32768
 """One step of 16 bits: rounding may take a sample to either side."""
@@ -46,5 +48,8 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
         assert (first.size, first.mode) == (second.size, second.mode), f"{where}: {first}, {second}"
         levels = np.abs(np.asarray(first).astype(int) - np.asarray(second).astype(int)).max()
         assert levels <= 1, f"{where}: pictures differ by {levels} levels"
+    elif isinstance(expected, bytes) and expected.startswith(NPY) and found != expected:
+        arrays = [np.load(io.BytesIO(data), allow_pickle=False) for data in (found, expected)]
+        np.testing.assert_allclose(*arrays, rtol=tolerance, atol=tolerance, err_msg=where)
     else:
         assert found == expected, f"{where}: {found!r} for {expected!r}"
