@@ -109,13 +109,9 @@ def test_the_example_of_a_task_can_be_planned(task: str, tiny: Build, tmp_path: 
 
 def _named(stage: Stage, files: ModelFiles) -> Row:
     """The keys of the pipeline file that name these models."""
-    if stage.models is None:
-        return {}
     options = json.loads(stage.model_dump_json(exclude_unset=True))
-    return {
-        "model": str(files.folder),
-        "options": {**options, **{name: str(path) for name, path in files.others.items()}},
-    }
+    options |= {name: str(path) for name, path in files.others.items()}
+    return {"options": options} | ({} if stage.models is None else {"model": str(files.folder)})
 
 
 @every_task
