@@ -57,6 +57,16 @@ def _no_backend(folder: Path, backend: str, why: str) -> str:
     )
 
 
+def check_shape(image: Image.Image) -> None:
+    """Raise RowRejected (image_too_narrow) for a picture that no model should be shown."""
+    short, long = sorted(image.size)
+    if long > NARROWEST * short:
+        raise RowRejected(
+            "image_too_narrow",
+            f"{image.width} x {image.height} pixels; one side may have {NARROWEST} times the other",
+        )
+
+
 class Eye:
     """The image processor of a model's folder, on its way to a device."""
 
@@ -79,13 +89,7 @@ class Eye:
     def pixels(self, image: Image.Image) -> np.ndarray:
         """Return an RGB image as the model is shown it, not yet normalised where that is left to
         the device: (3, height, width), bytes or float32. Raises RowRejected (image_too_narrow)."""
-        short, long = sorted(image.size)
-        if long > NARROWEST * short:
-            raise RowRejected(
-                "image_too_narrow",
-                f"{image.width} x {image.height} pixels; one side may have {NARROWEST} times the"
-                " other",
-            )
+        check_shape(image)
         return self._prepare(image)
 
     def tensor(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
