@@ -13,8 +13,9 @@ video_too_long    more seconds than the cap, or more frames than anybody films: 
 video_too_large   more pixels in a frame than the cap: nothing was decoded
 damaged_video     a frame that is needed cannot be decoded, or not whole
 
-What a header says of length and frame rate is not believed: packets are counted, at 2 microseconds
-each, and only the groups of frames that hold a wanted one are decoded.
+A video is turned upright as its file says, and pixels that are not square are made so; mirroring is
+not undone. What a header says of length and frame rate is not believed: packets are counted, at 2
+microseconds each, and only the groups of frames that hold a wanted one are decoded.
 """
 
 import importlib.util

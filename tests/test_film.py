@@ -1,6 +1,7 @@
 """Decoding videos: formats, times, turned pictures, and everything that is wrong with a file."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_a_film_that_was_turned_is_seen_upright(turned: int) -> None:
     assert (header.width, header.height) == ((64, 48) if turned == 180 else (48, 64))
 
 
+@pytest.mark.parametrize(("squashed", "width"), [("4/3", 85), ("1/2", 32), ("50/1", 64)])
+def test_pixels_are_made_square_where_their_shape_can_be_believed(
+    squashed: str, width: int
+) -> None:
+    header = film.inspect(films.film(2, squashed=Fraction(squashed)))
+    assert (header.width, header.height) == (width, 48)
+
+
 def test_a_frame_is_found_by_its_time_also_where_the_rate_varies() -> None:
     found = film.Film(films.film(5, times=[0, 0.1, 0.2, 1.7, 1.75]))
     assert found.times.tolist() == [0, 0.1, 0.2, 1.7, 1.75]
@@ -120,6 +129,23 @@ def test_a_file_that_was_cut_is_never_taken_for_a_shorter_one(
     data = films.film(30, format, codec)
     assert reason(data[: int(len(data) * kept)]) == "truncated_video"
     assert missing_bytes(data) == 0
+
+
+@pytest.mark.parametrize(("format", "codec"), [("mpegts", "libx264"), ("mpeg", "mpeg2video")])
+def test_a_stream_that_was_joined_on_its_way_begins_with_the_first_whole_frame(
+    format: str, codec: str
+) -> None:
+    data = films.film(60, format, codec)
+    found, whole = film.Film(data[len(data) // 3 :]), films.plain(data)
+    frames = dict(found.frames(range(len(found.times))))
+    assert 12 <= len(frames) <= 48
+    assert all(np.array_equal(frames[n], whole[n - len(frames)][1]) for n in frames)
+
+
+def test_a_frame_of_billions_of_pixels_is_never_made() -> None:
+    data = bytearray(films.film(2, "gif", "gif", pixels="rgb8"))
+    data[6:10] = b"\xff" * 4
+    assert reason(bytes(data)) == "damaged_video", "a GIF's size is known to its decoder alone"
 
 
 def test_a_header_without_a_frame_is_no_film() -> None:

@@ -32,6 +32,7 @@ def film(
     seed: int = 0,
     times: Sequence[float] | None = None,
     turned: int = 0,
+    squashed: Fraction = Fraction(1),
     pixels: str = "yuv420p",
     width: int = 64,
     height: int = 48,
@@ -39,13 +40,15 @@ def film(
 ) -> bytes:
     """A video of `frames` at 30 a second, or at `times` in seconds, with a key frame every 12.
 
-    `turned` is the angle by which a player turns it counterclockwise.
+    `turned` is the angle by which a player turns it counterclockwise, `squashed` the width of a
+    pixel over its height.
     """
     file = io.BytesIO()
     with av.open(file, "w", format=format, options=settings) as container:
         options = {"g": "12", **settings}
         stream: Any = container.add_stream(codec, rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        stream.codec_context.sample_aspect_ratio = squashed
         if times is not None:
             stream.codec_context.time_base = MILLISECOND
         if turned:
