@@ -16,7 +16,8 @@ STEP = 1 / 32768
 
 
 def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answer") -> None:
-    """Fail at the first place where two nested values differ by more than `tolerance`."""
+    """Fail at the first place where two nested values differ by more than `tolerance`, or by more
+    than that share of themselves."""
     if isinstance(expected, Mapping):
         assert found.keys() == expected.keys(), f"{where}: {list(found)} for {list(expected)}"
         for name in expected:
@@ -26,7 +27,9 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
         for number, pair in enumerate(zip(found, expected, strict=True)):
             assert_close(*pair, tolerance, f"{where}[{number}]")
     elif isinstance(expected, Real) and not isinstance(expected, (bool, int)):
-        assert abs(found - expected) <= tolerance, f"{where}: {found} for {expected}"
+        # Of numbers above 1, such as places in pixels, it is a share: floats have 7 digits.
+        bound = tolerance * max(1.0, abs(expected))
+        assert abs(found - expected) <= bound, f"{where}: {found} for {expected}"
     elif isinstance(expected, bytes) and expected.startswith(SOUND) and found != expected:
         samples = [sound.decode(data) for data in (found, expected)]
         assert samples[0][1] == samples[1][1], f"{where}: {samples[0][1]} for {samples[1][1]}"
