@@ -104,11 +104,16 @@ class Model(Pass):
         return (self,)
 
 
+NO_MODEL = "none"
+"""Named as a model: no weights. For tasks that can do without, whose embedded default it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """The models that a task takes when the pipeline file names none, one per profile, and the
     licence that the hub model's card states. Without a default the file must name a model;
-    `made_by` is the command that makes one, if there is such a command."""
+    `made_by` is the command that makes one, if there is such a command. A task whose `embedded`
+    is NO_MODEL also works without weights: `load` gets ModelFiles.none()."""
 
     hub: str | None = None
     licence: str | None = None

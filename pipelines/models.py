@@ -7,7 +7,7 @@ from typing import Any
 from actors.errors import UsageError
 from actors.models.embedded import EMBEDDED, PREFIX
 from actors.models.reference import ModelRef, config_of, resolve, resolve_files
-from actors.stage import Columns, Stage
+from actors.stage import NO_MODEL, Columns, Stage
 from pipelines.spec import Pipeline, StageSpec
 
 
@@ -21,6 +21,8 @@ def resolve_model(
         return None, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
+    if name == NO_MODEL == stage.models.embedded:
+        return None, stage.inputs(None)
     if name is None and stage.models.made_by:
         raise UsageError(
             f"{where}: {spec.task} needs a model of your own.\n"
@@ -113,6 +115,8 @@ def _resolve(
 def _embedded_ones(task: str, default: str | None) -> str:
     """Lines that name the embedded models for a task: the default one, or those that one must
     choose, with the licence that is the reason."""
+    if default == NO_MODEL:
+        return f"\n  or do without weights:  model: {NO_MODEL}"
     if default:
         return f"\n  or the embedded one:  model: {default}"
     fitting = [model for model in EMBEDDED.values() if task in model.tasks]

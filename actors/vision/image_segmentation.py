@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
+from actors.detections import BOX
 from actors.errors import StageFailed, nearest
 from actors.image_stage import ImageStage
-from actors.seeing.masks import BOX, RLE, map_png
+from actors.seeing.masks import RLE, map_png
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 
 if TYPE_CHECKING:

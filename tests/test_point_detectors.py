@@ -1,4 +1,4 @@
-"""A small detector of our own: what it finds, and where."""
+"""Small detectors of our own: what they find, and where."""
 
 import json
 from collections.abc import Callable
@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from actors.images import Picture
 from actors.seeing.distances import Found, Level, found
 from actors.seeing.nanodet import NanoDet, NanoDetDetector
+from actors.seeing.picodet import SIZES, PicoDet, PicoDetDetector
+from actors.seeing.point_detector import PointDetector, PointNetwork, Sizes
 from actors.stage import Device, ModelFiles
 
 LABELS = {str(n): f"thing {n}" for n in range(3)}
@@ -26,14 +28,25 @@ SMALL = {
 }
 
 
+PAGE = SIZES | {"height": 128, "width": 64, "stem": 4, "channels": 16, "depth": 1}
+
+
 def nanodet(folder: Path) -> None:
     """A tiny detector that finds things everywhere."""
+    saved(folder, NanoDet(len(LABELS), SMALL), SMALL)
+
+
+def picodet(folder: Path) -> None:
+    """A tiny detector of pages that finds things everywhere."""
+    saved(folder, PicoDet(len(LABELS), PAGE), PAGE)
+
+
+def saved(folder: Path, network: PointNetwork, sizes: Sizes) -> None:
     torch.manual_seed(0)
-    network = NanoDet(len(LABELS), SMALL)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     save_file(network.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(SMALL | {"id2label": LABELS}))
+    (folder / "config.json").write_text(json.dumps(sizes | {"id2label": LABELS}))
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -45,16 +58,18 @@ def seen(image: Image.Image) -> Picture:
     return Picture(image, image.width, image.height)
 
 
-@pytest.fixture
-def detector(tiny: Callable[..., ModelFiles]) -> NanoDetDetector:
-    return NanoDetDetector(tiny(nanodet).folder, Device())
+@pytest.fixture(params=["nanodet", "picodet"])
+def detector(tiny: Callable[..., ModelFiles], request: pytest.FixtureRequest) -> PointDetector:
+    if request.param == "nanodet":
+        return NanoDetDetector(tiny(nanodet).folder, Device())
+    return PicoDetDetector(tiny(picodet).folder, Device())
 
 
 def same(one: Found, other: Found) -> bool:
     return all(np.allclose(a, b, atol=1e-4) for a, b in zip(one, other, strict=True))
 
 
-def test_a_batch_finds_what_each_picture_alone_has(detector: NanoDetDetector) -> None:
+def test_a_batch_finds_what_each_picture_alone_has(detector: PointDetector) -> None:
     items = [detector.item(seen(photo(w, h, w))) for w, h in ((80, 50), (50, 80), (7, 7))]
     together = detector.infer(items)
     assert all(len(things.scores) for things in together)
@@ -63,7 +78,7 @@ def test_a_batch_finds_what_each_picture_alone_has(detector: NanoDetDetector) ->
 
 
 def test_boxes_are_in_pixels_of_the_file_however_small_it_was_decoded(
-    detector: NanoDetDetector,
+    detector: PointDetector,
 ) -> None:
     image = photo(64, 48)
     (full,) = detector.infer([detector.item(seen(image))])
