@@ -126,12 +126,14 @@ def option(default: Any, help: str, **limits: Any) -> Any:
     return Field(default, description=help, **limits)
 
 
-def model_option(hub: str | None, embedded: str | None, help: str) -> Any:
+def model_option(hub: str | None, embedded: str | None, help: str, reads: str | None = None) -> Any:
     """An option that names a further model; the house resolves, pins and fetches it like `model`.
 
-    None means the profile's default. `load` finds its folder in `files.others[option name]`.
+    None means the profile's default. `load` finds its folder in `files.others[option name]`; where
+    a pipeline has no column for the input `reads`, the model is not needed and not there.
     """
-    return Field(None, description=help, json_schema_extra={"hub": hub, "embedded": embedded})
+    places: dict[str, Any] = {"hub": hub, "embedded": embedded, "reads": reads}
+    return Field(None, description=help, json_schema_extra=places)
 
 
 def folder_option(help: str) -> Any:

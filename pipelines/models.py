@@ -1,6 +1,6 @@
 """The models that a stage of a pipeline file means: resolved, pinned, and fit for the task."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,18 @@ from actors.stage import NO_MODEL, Columns, Stage
 from pipelines.spec import Pipeline, StageSpec
 
 
-def resolve_models(
+def resolve_model(
     pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
-) -> tuple[ModelRef | None, dict[str, ModelRef], Columns]:
-    """Resolve the stage's model and those that its options name; tell what it reads with them."""
+) -> tuple[ModelRef | None, Columns]:
+    """Resolve the stage's model, and tell what it reads with it."""
     if stage.models is None:
         if spec.model is not None:
-            raise UsageError(f"{where}: {spec.task} works without a model; leave  model  out.")
-        return None, {}, stage.inputs(None)
+            raise UsageError(f"{where}: {_without_model(spec.task, stage)}")
+        return None, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
     if name == NO_MODEL == stage.models.embedded:
-        return None, {}, stage.inputs(None)
+        return None, stage.inputs(None)
     if name is None and stage.models.made_by:
         raise UsageError(
             f"{where}: {spec.task} needs a model of your own.\n"
@@ -36,17 +36,39 @@ def resolve_models(
     problem = stage.check(config) if config is not None else None
     if problem:
         raise UsageError(f"{where}: model '{main.name}': {problem}")
-    others = {
+    return main, stage.inputs(config)
+
+
+def _without_model(task: str, stage: Stage) -> str:
+    """Why a stage takes no `model`."""
+    named = ", ".join(name for name, _ in stage.model_options(None))
+    if named:
+        return f"{task} has several models; name them in  options  ({named}), not in  model."
+    return f"{task} works without a model; leave  model  out."
+
+
+def resolve_others(
+    pipeline: Pipeline,
+    spec: StageSpec,
+    stage: Stage,
+    config: Mapping[str, Any] | None,
+    inputs: Collection[str],
+    where: str,
+    base: Path,
+) -> dict[str, ModelRef]:
+    """Resolve the models that the stage's options name, those for other inputs left out."""
+    profile = "embedded" if pipeline.models == "embedded" else "hub"
+    return {
         option: _other(
-            getattr(stage, option) or places["embedded" if embedded else "hub"],
+            getattr(stage, option) or places[profile],
             places,
             f"{where}, option '{option}'",
             base,
             spec.task,
         )
         for option, places in stage.model_options(config)
+        if places.get("reads") is None or places["reads"] in inputs
     }
-    return main, others, stage.inputs(config)
 
 
 def _other(

@@ -6,12 +6,16 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from actors import sound
 
 SOUND = (b"RIFF", b"fLaC")
 """How the files of sound begin that tasks write."""
 
+PNG = b"\x89PNG"
+"""How pictures begin that keep every level: a number that is rounded may take a level's neighbour.
+"""
 NPY = b"\x93NUMPY"
 """How an array of NumPy's begins as a file."""
 
@@ -39,6 +43,11 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
         assert samples[0][1] == samples[1][1], f"{where}: {samples[0][1]} for {samples[1][1]}"
         apart = np.abs(samples[0][0] - samples[1][0]).max()
         assert apart <= tolerance + STEP, f"{where}: samples differ by {apart}"
+    elif isinstance(expected, bytes) and expected.startswith(PNG) and found != expected:
+        first, second = (Image.open(io.BytesIO(data)) for data in (found, expected))
+        assert (first.size, first.mode) == (second.size, second.mode), f"{where}: {first}, {second}"
+        levels = np.abs(np.asarray(first).astype(int) - np.asarray(second).astype(int)).max()
+        assert levels <= 1, f"{where}: pictures differ by {levels} levels"
     elif isinstance(expected, bytes) and expected.startswith(NPY) and found != expected:
         arrays = [np.load(io.BytesIO(data), allow_pickle=False) for data in (found, expected)]
         np.testing.assert_allclose(*arrays, rtol=tolerance, atol=tolerance, err_msg=where)

