@@ -1,4 +1,4 @@
-"""From the bytes of an image file to upright RGB pixels, under a cap.
+"""From the bytes of an image file to upright RGB pixels, under a cap; and back.
 
 Every image task decodes here, so that one bad file has the same reason code everywhere:
 
@@ -32,6 +32,9 @@ MAX_PIXELS = 64_000_000
 ENOUGH = 2
 """Pixels to decode for each one that a model is shown, along a side: reducing 12 megapixels to
 224 x 224 from there moved the result by 0.3 of 255 levels on average, and by 2 at most."""
+
+LONGEST = {"JPEG": 65_535, "WEBP": 16_383}
+"""Longest side that a format can write, in pixels."""
 
 _ORIENTATION = 0x0112
 """The EXIF tag that says how the camera was held; from 5 on, sideways."""
@@ -73,15 +76,18 @@ def picture(
     reasons above.
     """
     image = _open(data)
-    _check_size(image, max_pixels, min_side)
+    check_size(*image.size, max_pixels, min_side)
     width, height = image.size
     try:
         if at_least is not None:
             image.draft(None, (at_least, at_least))
         image.load()
-        if image.getexif().get(_ORIENTATION, 1) >= 5:
+        turned = image.getexif().get(_ORIENTATION, 1)
+        if turned >= 5:
             width, height = height, width
-        return Picture(_rgb(ImageOps.exif_transpose(image)), width, height)
+        # Without a turn this would copy the pixels: 0.5 ms for 640 x 480.
+        upright = image if turned == 1 else ImageOps.exif_transpose(image)
+        return Picture(_rgb(upright), width, height)
     except _BROKEN as error:
         raise _rejected(error) from error
 
@@ -89,6 +95,23 @@ def picture(
 def decode(data: bytes | None, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> Image.Image:
     """Return the first frame at its full size; raises as `picture` does."""
     return picture(data, max_pixels, min_side).image
+
+
+def encode(image: Image.Image, format: str, quality: int = 90) -> bytes:
+    """Return a picture as a file of a format by Pillow's name; `quality` is for JPEG and WEBP.
+
+    Raises RowRejected (image_too_large) where the format holds no picture of this size.
+    """
+    longest = LONGEST.get(format)
+    if longest is not None and max(image.size) > longest:
+        raise RowRejected(
+            "image_too_large",
+            f"{format} holds at most {longest} pixels a side, and the result has"
+            f" {image.width} x {image.height}",
+        )
+    file = io.BytesIO()
+    image.save(file, format, **({"quality": quality} if longest is not None else {}))
+    return file.getvalue()
 
 
 def _open(data: bytes | None) -> Image.Image:
@@ -107,8 +130,8 @@ def _open(data: bytes | None) -> Image.Image:
         raise _rejected(error) from error
 
 
-def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
-    width, height = image.size
+def check_size(width: int, height: int, max_pixels: int, min_side: int = 1) -> None:
+    """Raise RowRejected for a picture of too many pixels, or too short a side."""
     if width * height > max_pixels:
         raise RowRejected(
             "image_too_large",
@@ -137,7 +160,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         front = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _eight_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -104,11 +104,16 @@ class Model(Pass):
         return (self,)
 
 
+NO_MODEL = "none"
+"""Named as a model: no weights. For tasks that can do without, whose embedded default it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """The models that a task takes when the pipeline file names none, one per profile, and the
     licence that the hub model's card states. Without a default the file must name a model;
-    `made_by` is the command that makes one, if there is such a command."""
+    `made_by` is the command that makes one, if there is such a command. A task whose `embedded`
+    is NO_MODEL also works without weights: `load` gets ModelFiles.none()."""
 
     hub: str | None = None
     licence: str | None = None
@@ -121,12 +126,14 @@ def option(default: Any, help: str, **limits: Any) -> Any:
     return Field(default, description=help, **limits)
 
 
-def model_option(hub: str | None, embedded: str | None, help: str) -> Any:
+def model_option(hub: str | None, embedded: str | None, help: str, reads: str | None = None) -> Any:
     """An option that names a further model; the house resolves, pins and fetches it like `model`.
 
-    None means the profile's default. `load` finds its folder in `files.others[option name]`.
+    None means the profile's default. `load` finds its folder in `files.others[option name]`; where
+    a pipeline has no column for the input `reads`, the model is not needed and not there.
     """
-    return Field(None, description=help, json_schema_extra={"hub": hub, "embedded": embedded})
+    places: dict[str, Any] = {"hub": hub, "embedded": embedded, "reads": reads}
+    return Field(None, description=help, json_schema_extra=places)
 
 
 def folder_option(help: str) -> Any:
@@ -151,6 +158,8 @@ class Stage(BaseModel):
                     a column of nulls as any type; otherwise only types that lose nothing are.
     chunk           rows that one call of prepare gets: many to tokenize, few to decode.
     example         options that the catalogue's example shows, those without a default among them.
+    searched        input -> the column it writes for it that `gristmill search` may look in: a
+                    vector of an input can be compared with those of every other one.
     sample          a row for the example, where the columns' names do not say what to put in them.
     """
 
@@ -165,6 +174,7 @@ class Stage(BaseModel):
     rounds: ClassVar[bool] = False
     chunk: ClassVar[int] = 256
     example: ClassVar[Mapping[str, Any]] = {}
+    searched: ClassVar[Mapping[str, str]] = {}
     sample: ClassVar[Row] = {}
 
     @property

@@ -139,6 +139,22 @@ def _takes_output(parser: argparse.ArgumentParser) -> None:
     _takes_json(parser)
 
 
+def _takes_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUT", help="an output folder")
+    parser.add_argument("query", nargs="?", metavar="TEXT", help="what to look for")
+    parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="look for what is like a picture"
+    )
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="look for what is like it")
+    parser.add_argument("--like", metavar="SOURCE:ROW", help="look for what is like a row of OUT")
+    parser.add_argument("--column", metavar="NAME", help="which vectors, where there are several")
+    parser.add_argument("--top", type=_positive, default=10, metavar="N", help="rows to find (10)")
+    parser.add_argument(
+        "--base", type=Path, default=Path(), metavar="DIR", help="what local models are relative to"
+    )
+    _takes_json(parser)
+
+
 def _takes_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", nargs="?", metavar="TASK", help="one task, in full")
     _takes_json(parser)
@@ -208,6 +224,15 @@ def _show(args: argparse.Namespace) -> int:
 
     report = show(args.output, Path.cwd())
     _print_json(report) if args.json else print_output(report)
+    return 0
+
+
+def _search(args: argparse.Namespace) -> int:
+    from jobs.search import print_rows, query_of, run
+
+    query = query_of(args.query, {"image": args.image, "audio": args.audio}, args.like)
+    report = run(args.output, query, args.column, args.top, args.base.resolve(), cache_folder())
+    _print_json(report) if args.json else print_rows(report)
     return 0
 
 
@@ -291,6 +316,12 @@ VERBS: dict[str, tuple[Verb, Callable[[argparse.ArgumentParser], None], str, str
         _takes_output,
         "state of an output: rows, rejects, runs, models",
         "gristmill show out/documents",
+    ),
+    "search": (
+        _search,
+        _takes_search,
+        "find the rows of an output that are nearest to a text, a picture or a row",
+        'gristmill search out/photos "a red car"',
     ),
     "train": (
         _train,

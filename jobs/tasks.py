@@ -12,7 +12,7 @@ from rich.console import Console
 
 from actors import catalog
 from actors.models.embedded import EMBEDDED, PREFIX
-from actors.stage import Stage
+from actors.stage import NO_MODEL, Stage
 
 FILES: dict[Any, dict[str, str]] = {
     frozenset({"image"}): {"kind": "images", "path": "pictures/"},
@@ -85,9 +85,12 @@ def _models(name: str, stage: Stage) -> list[dict[str, str | None]]:
     hub = {"name": models.hub, "licence": models.licence, "quality": None}
     fitting = [e for e in EMBEDDED.values() if name in e.tasks]
     fitting.sort(key=lambda e: PREFIX + e.name != models.embedded)
-    return [hub] * bool(models.hub) + [
-        {"name": PREFIX + e.name, "licence": e.licence, "quality": e.quality} for e in fitting
-    ]
+    none = {"name": NO_MODEL, "licence": "no weights", "quality": None}
+    return (
+        [hub] * bool(models.hub)
+        + [none] * (models.embedded == NO_MODEL)
+        + [{"name": PREFIX + e.name, "licence": e.licence, "quality": e.quality} for e in fitting]
+    )
 
 
 def example_of(name: str, stage: Stage) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -173,10 +174,8 @@ class StepWorker:
 
 
 def _supervise(plan: Plan, step: Step) -> Supervisor:
-    files = ModelFiles.none()
-    if step.model is not None:
-        others = {name: fetch(ref, plan.cache) for name, ref in step.others.items()}
-        files = ModelFiles(fetch(step.model, plan.cache), others)
+    others = {name: fetch(ref, plan.cache) for name, ref in step.others.items()}
+    files = ModelFiles(fetch(step.model, plan.cache) if step.model else Path(), others)
     load = Load(step.stage, files, step.device, step.limits)
     return Supervisor(load, step.row_timeout, step.resources.memory)
 

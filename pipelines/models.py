@@ -1,26 +1,28 @@
 """The models that a stage of a pipeline file means: resolved, pinned, and fit for the task."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from actors.errors import UsageError
 from actors.models.embedded import EMBEDDED, PREFIX
 from actors.models.reference import ModelRef, config_of, resolve, resolve_files
-from actors.stage import Columns, Stage
+from actors.stage import NO_MODEL, Columns, Stage
 from pipelines.spec import Pipeline, StageSpec
 
 
-def resolve_models(
+def resolve_model(
     pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
-) -> tuple[ModelRef | None, dict[str, ModelRef], Columns]:
-    """Resolve the stage's model and those that its options name; tell what it reads with them."""
+) -> tuple[ModelRef | None, Columns]:
+    """Resolve the stage's model, and tell what it reads with it."""
     if stage.models is None:
         if spec.model is not None:
-            raise UsageError(f"{where}: {spec.task} works without a model; leave  model  out.")
-        return None, {}, stage.inputs(None)
+            raise UsageError(f"{where}: {_without_model(spec.task, stage)}")
+        return None, stage.inputs(None)
     embedded = pipeline.models == "embedded"
     name = spec.model or (stage.models.embedded if embedded else stage.models.hub)
+    if name == NO_MODEL == stage.models.embedded:
+        return None, stage.inputs(None)
     if name is None and stage.models.made_by:
         raise UsageError(
             f"{where}: {spec.task} needs a model of your own.\n"
@@ -34,17 +36,39 @@ def resolve_models(
     problem = stage.check(config) if config is not None else None
     if problem:
         raise UsageError(f"{where}: model '{main.name}': {problem}")
-    others = {
+    return main, stage.inputs(config)
+
+
+def _without_model(task: str, stage: Stage) -> str:
+    """Why a stage takes no `model`."""
+    named = ", ".join(name for name, _ in stage.model_options(None))
+    if named:
+        return f"{task} has several models; name them in  options  ({named}), not in  model."
+    return f"{task} works without a model; leave  model  out."
+
+
+def resolve_others(
+    pipeline: Pipeline,
+    spec: StageSpec,
+    stage: Stage,
+    config: Mapping[str, Any] | None,
+    inputs: Collection[str],
+    where: str,
+    base: Path,
+) -> dict[str, ModelRef]:
+    """Resolve the models that the stage's options name, those for other inputs left out."""
+    profile = "embedded" if pipeline.models == "embedded" else "hub"
+    return {
         option: _other(
-            getattr(stage, option) or places["embedded" if embedded else "hub"],
+            getattr(stage, option) or places[profile],
             places,
             f"{where}, option '{option}'",
             base,
             spec.task,
         )
         for option, places in stage.model_options(config)
+        if places.get("reads") is None or places["reads"] in inputs
     }
-    return main, others, stage.inputs(config)
 
 
 def _other(
@@ -91,6 +115,8 @@ def _resolve(
 def _embedded_ones(task: str, default: str | None) -> str:
     """Lines that name the embedded models for a task: the default one, or those that one must
     choose, with the licence that is the reason."""
+    if default == NO_MODEL:
+        return f"\n  or do without weights:  model: {NO_MODEL}"
     if default:
         return f"\n  or the embedded one:  model: {default}"
     fitting = [model for model in EMBEDDED.values() if task in model.tasks]

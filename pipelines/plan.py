@@ -16,7 +16,7 @@ from actors.models.reference import ModelRef
 from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
-from pipelines.models import config_at, resolve_models
+from pipelines.models import config_at, resolve_model, resolve_others
 from pipelines.parts import KEYS, REJECT
 from pipelines.spec import Pipeline, Pool, Resources, StageSpec
 from pipelines.types import fits
@@ -99,7 +99,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     above = ""
     for number, spec in enumerate(pipeline.stages, 1):
         step = _step(pipeline, spec, number, f"{file}, stage {number} ({spec.task})", base, cache)
-        step = _wire(step, spec, f"{file}, {step.label}", flowing, cache)
+        step = _wire(step, pipeline, spec, f"{file}, {step.label}", flowing, base, cache)
         above = _hash(above, describe(step))
         drafts.append(replace(step, fingerprint=above))
     keep = _keep(pipeline, file, flowing, drafts)
@@ -161,7 +161,7 @@ def _step(
         raise UsageError(
             "\n".join(_explain_option(where, spec, e) for e in error.errors())
         ) from None
-    model, others, reads = resolve_models(pipeline, spec, stage, where, base, cache)
+    model, reads = resolve_model(pipeline, spec, stage, where, base, cache)
     on_gpu = spec.resources.gpus > 0
     precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision
     device = Device(
@@ -175,7 +175,7 @@ def _step(
         stage=stage,
         reads=reads,
         model=model,
-        others=others,
+        others={},
         inputs={},
         outputs={},
         carry=(),
@@ -206,8 +206,17 @@ def _explain_option(where: str, spec: StageSpec, error: Any) -> str:
     return f"{where}, options: '{name}' {expected(error)}."
 
 
-def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Path) -> Step:
-    """Connect a step's inputs and outputs to the columns that flow; adds what it writes."""
+def _wire(
+    step: Step,
+    pipeline: Pipeline,
+    spec: StageSpec,
+    where: str,
+    flowing: _Columns,
+    base: Path,
+    cache: Path,
+) -> Step:
+    """Connect a step's inputs and outputs to the columns that flow, and resolve the models that
+    these need; adds what it writes."""
     stage, reads = step.stage, step.reads
     _known(spec.input, reads, "input", where, spec.task)
     _known(spec.output, stage.writes, "output", where, spec.task)
@@ -222,11 +231,12 @@ def _wire(step: Step, spec: StageSpec, where: str, flowing: _Columns, cache: Pat
     problem = stage.wired(inputs, config)
     if problem:
         raise UsageError(f"{where}: {problem}\n  columns here: {flowing.list()}")
+    others = resolve_others(pipeline, spec, stage, config, inputs, where, base)
     outputs = {name: spec.output.get(name, name) for name in stage.writes}
     _check_outputs(where, outputs, spec.output, step.number, flowing)
     for name, column in outputs.items():
         flowing.made[column] = (stage.writes[name], step.task)
-    return replace(step, inputs=inputs, outputs=outputs)
+    return replace(step, others=others, inputs=inputs, outputs=outputs)
 
 
 def _known(given: Iterable[str], known: Iterable[str], what: str, where: str, task: str) -> None:

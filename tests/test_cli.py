@@ -176,7 +176,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(refused: Refused) -> None:
 
 
 SOURCES = {
-    "video": "the source kind 'video' is not there yet",
+    "lance": "the source kind 'lance' is not there yet",
     "json": "there is no source kind 'json' (did you mean 'jsonl'?)",
 }
 
@@ -184,7 +184,7 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_kind_of_source_that_is_not_there_is_refused(kind: str, refused: Refused) -> None:
     said = refused("plan", pipeline(source={"kind": kind, "path": "x"}))
-    kinds = "kinds: parquet, jsonl, csv, text, images, audio."
+    kinds = "kinds: parquet, jsonl, csv, text, images, audio, video."
     assert said == f"p.yaml, source: {SOURCES[kind]}; {kinds}"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from actors.catalog import names, stage_class, tasks
 from actors.errors import RowRejected
-from actors.stage import Columns, ModelFiles, Row, Stage
+from actors.stage import NO_MODEL, Columns, ModelFiles, Row, Stage
 from actors.worker import Worker
 from jobs.tasks import example_of, rows_of, sample_of
 from pipelines.file import parse
@@ -86,7 +86,7 @@ def test_reads_and_writes_are_arrow_types_and_do_not_collide(task: str, tiny: Bu
     assert reads and stage.writes
     assert all(isinstance(kind, pa.DataType) for kind in [*reads.values(), *stage.writes.values()])
     assert not reads.keys() & stage.writes.keys()
-    assert stage.optional_reads <= {*reads, *stage.reads}
+    assert stage.optional_reads <= {*reads, *getattr(stage, "reads", {})}
 
 
 @every_task
@@ -109,13 +109,12 @@ def test_the_example_of_a_task_can_be_planned(task: str, tiny: Build, tmp_path: 
 
 def _named(stage: Stage, files: ModelFiles) -> Row:
     """The keys of the pipeline file that name these models."""
-    if stage.models is None:
-        return {}
     options = json.loads(stage.model_dump_json(exclude_unset=True))
-    return {
-        "model": str(files.folder),
-        "options": {**options, **{name: str(path) for name, path in files.others.items()}},
-    }
+    options |= {name: str(path) for name, path in files.others.items()}
+    if stage.models is None:
+        return {"options": options}
+    model = NO_MODEL if files == ModelFiles.none() else str(files.folder)
+    return {"model": model, "options": options}
 
 
 @every_task

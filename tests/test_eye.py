@@ -56,6 +56,17 @@ def test_a_picture_much_longer_than_wide_is_rejected(tmp_path: Path) -> None:
         eye.pixels(photo(1200, 8))
 
 
+@pytest.mark.parametrize("name", ["crop", "crop share", "efficientnet"])
+def test_a_whole_picture_may_be_shown_as_a_square(name: str, tmp_path: Path) -> None:
+    PROCESSORS[name][0].save_pretrained(tmp_path)
+    eye, image = Eye(tmp_path, Device(), square=28), photo(96, 64)
+    mean, std = (torch.tensor(PROCESSORS[name][0].to_dict()[f"image_{n}"]) for n in ("mean", "std"))
+    scaled = torch.from_numpy(np.asarray(image.resize((28, 28)), np.float32) / 255)
+    wanted = ((scaled - mean) / std).permute(2, 0, 1)[None]
+    torch.testing.assert_close(eye.tensor([eye.pixels(image)]), wanted, atol=1e-5, rtol=0)
+    assert eye.side == 28
+
+
 @pytest.mark.parametrize(
     ("name", "side"), [("square", 32), ("crop", 40), ("detr", 80), ("efficientnet", 346)]
 )

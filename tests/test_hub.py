@@ -24,6 +24,13 @@ FILES = {
         "vocab.txt": b"[PAD]",
         "onnx/model.onnx": b"onnx",
     },
+    "org/painter": {
+        "model_index.json": b'{"_class_name": "FluxPipeline", "vae": ["diffusers", "X"]}',
+        "whole.safetensors": save({"weight": zeros(4)}),
+        "vae/config.json": b"{}",
+        "vae/model.safetensors": save({"weight": zeros(4)}),
+        "vae/model.fp16.safetensors": save({"weight": zeros(4)}),
+    },
     "org/old": {"config.json": b"{}", "pytorch_model.bin": b"pickle"},
 }
 
@@ -120,6 +127,13 @@ def test_a_model_is_pinned_by_commit_and_fetched_without_pickles_and_code(
     assert ask(tmp_path, hub, "org/good", None, "config", "fetch") == expected | {"files": files}
     offline = ask(tmp_path, CLOSED, "org/good", None, "config", "fetch")
     assert offline == expected | {"licence": None, "files": files}
+
+
+def test_of_a_pipeline_each_part_is_fetched_once(hub: str, tmp_path: Path) -> None:
+    for where in (hub, CLOSED):
+        told = ask(tmp_path, where, "org/painter", None, "config", "fetch")
+        assert told["config"]["_class_name"] == "FluxPipeline"
+        assert told["files"] == ["config.json", "model.safetensors", "model_index.json", "vae"]
 
 
 def test_where_a_tokenizer_is_enough_no_weights_are_fetched_or_asked_for(

@@ -78,7 +78,7 @@ def left_in(cache: Path) -> list[str]:
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_every_embedded_model_is_pinned_to_a_version_and_a_hash(name: str) -> None:
     model = EMBEDDED[name]
-    assert re.fullmatch(r"[\w.-]+==[\d.]+ sha256:[0-9a-f]{12} conversion:\d+", model.revision)
+    assert re.fullmatch(r"[@/\w.-]+(==|@)[\d.]+ sha256:[0-9a-f]{12} conversion:\d+", model.revision)
     assert all(re.fullmatch(r"[0-9a-f]{64}", wheel.sha256) for wheel in model.wheels)
     assert set(model.tasks) <= set(names()) and model.quality and model.about
 

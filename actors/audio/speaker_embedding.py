@@ -23,6 +23,7 @@ class SpeakerEmbedding(VoiceStage):
         licence="Apache-2.0",
         embedded="embedded:resemblyzer",
     )
+    searched: ClassVar[Mapping[str, str]] = {"audio": "embedding"}
 
     @property
     def writes(self) -> Columns:

@@ -3,25 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from actors.emotions import WORDS, word_of
 from actors.listening.families import classifies_sound, why_no_classifier
 from actors.sound_stage import SoundClassificationStage
 from actors.stage import Defaults, option
-
-WORDS = {
-    **dict.fromkeys(("ang", "angry"), "anger"),
-    **dict.fromkeys(("bor", "bored"), "boredom"),
-    **dict.fromkeys(("cal",), "calm"),
-    **dict.fromkeys(("con", "cont"), "contempt"),
-    **dict.fromkeys(("dis", "disgusted"), "disgust"),
-    **dict.fromkeys(("exc", "excited"), "excitement"),
-    **dict.fromkeys(("fea", "fear", "fearful", "afraid"), "fear"),
-    **dict.fromkeys(("fru", "frustrated"), "frustration"),
-    **dict.fromkeys(("hap", "happy", "joy"), "happiness"),
-    **dict.fromkeys(("neu",), "neutral"),
-    **dict.fromkeys(("sad",), "sadness"),
-    **dict.fromkeys(("sur", "surprised"), "surprise"),
-}
-"""How IEMOCAP, RAVDESS, Emo-DB and their like write emotions -> the word for each."""
 
 
 class SpeechEmotionRecognition(SoundClassificationStage):
@@ -48,7 +33,7 @@ class SpeechEmotionRecognition(SoundClassificationStage):
         if not classifies_sound(config):
             return why_no_classifier("speech-emotion-recognition", config)
         labels = list((config.get("id2label") or {}).values())
-        if self.names or any(_word(label) in WORDS.values() for label in labels):
+        if self.names or any(word_of(label) in WORDS.values() for label in labels):
             return None
         shown = ", ".join(labels[:5]) or "none"
         return (
@@ -58,10 +43,4 @@ class SpeechEmotionRecognition(SoundClassificationStage):
 
     def call(self, label: str) -> str:
         """Return the word for an emotion."""
-        return self.names.get(label) or (_word(label) if self.words else label)
-
-
-def _word(label: str) -> str:
-    """Return the word for a label: of a usual code, else the label itself."""
-    plain = label.strip().lower()
-    return WORDS.get(plain, plain if plain in WORDS.values() else label)
+        return self.names.get(label) or (word_of(label) if self.words else label)

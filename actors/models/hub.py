@@ -1,5 +1,6 @@
 """Models on the Hugging Face hub, in the cache that all its tools share on this machine."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from huggingface_hub.errors import (
 )
 
 from actors.errors import StageFailed, UsageError
-from actors.models.folder import CONFIGS, PICKLES, WEIGHTS, has_tokenizer, has_weights
+from actors.models.folder import (
+    CONFIGS,
+    PICKLES,
+    PIPELINE,
+    WEIGHTS,
+    has_tokenizer,
+    has_weights,
+)
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -33,6 +41,13 @@ LEFT_OUT = [
 
 # The large files, which a task that reads the tokenizer alone does not need.
 WITHOUT_WEIGHTS = [*LEFT_OUT, *(f"*{suffix}" for suffix in WEIGHTS)]
+
+# Of a pipeline of diffusers: what its parts share, and parts that lie beside model_index.json under
+# the names that diffusers and transformers save them as. Other weights there are whole copies for
+# other programs: 24 GB in FLUX.1-schnell.
+SHARED = ["*.json", "*.txt", "*.model", "diffusion_pytorch_model*", "model*.safetensors"]
+# Parts once more in another precision.
+VARIANTS = [f"*.{kind}{end}" for kind in ("fp16", "bf16", "non_ema") for end in (".*", "-*")]
 
 Unreachable = (httpx2.HTTPError, OSError)
 """What is raised when the hub does not answer, refuses, or is switched off."""
@@ -75,14 +90,27 @@ def folder(name: str, commit: str, weights: bool = True) -> Path:
     Without `weights` they are left where they are. Raises StageFailed when it cannot be had or has
     no safetensors.
     """
-    left_out = LEFT_OUT if weights else WITHOUT_WEIGHTS
     try:
-        found = Path(snapshot_download(name, revision=commit, ignore_patterns=left_out))
+        told = config_file(name, commit, None)
+    except UsageError:  # then nothing can be fetched: what is cached is all there is
+        told = None
+    try:
+        found = Path(snapshot_download(name, revision=commit, **_patterns(told, weights)))
     except Unreachable as error:
         raise StageFailed(f"model '{name}' at {commit} cannot be downloaded: {error}") from None
     if weights and not has_weights(found):
         raise StageFailed(f"model '{name}' at {commit} has no safetensors; pickles are refused")
     return found
+
+
+def _patterns(told: Path | None, weights: bool) -> dict[str, Any]:
+    """Return which files of a model are wanted and which are not; `told` is what tells of it."""
+    left_out = LEFT_OUT if weights else WITHOUT_WEIGHTS
+    if told is None or told.name != PIPELINE:
+        return {"ignore_patterns": left_out}
+    parts = [part for part, kind in json.loads(told.read_bytes()).items() if isinstance(kind, list)]
+    wanted = [*SHARED, *(f"{part}/*" for part in parts)]
+    return {"allow_patterns": wanted, "ignore_patterns": [*left_out, *VARIANTS]}
 
 
 def config_file(name: str, commit: str, instead: str | None) -> Path | None:
@@ -108,10 +136,9 @@ def _cached_commit(name: str, revision: str | None, weights: bool) -> str | None
     """Return the commit of the whole copy in the local cache, if there is one."""
     try:
         commit = HfApi().resolve_revision(name, revision=revision, local_files_only=True).resolved
-        left_out = LEFT_OUT if weights else WITHOUT_WEIGHTS
-        found = snapshot_download(
-            name, revision=commit, ignore_patterns=left_out, local_files_only=True
-        )
+        cached = cached_file(name, PIPELINE, revision=commit)
+        patterns = _patterns(Path(cached) if isinstance(cached, str) else None, weights)
+        found = snapshot_download(name, revision=commit, local_files_only=True, **patterns)
     except (RevisionResolutionError, LocalEntryNotFoundError):
         return None
     complete = has_weights if weights else has_tokenizer

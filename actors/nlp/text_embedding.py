@@ -26,6 +26,7 @@ class TextEmbedding(TextStage):
         licence="Apache-2.0",
         embedded="embedded:all-minilm-l6-v2",
     )
+    searched: ClassVar[Mapping[str, str]] = {"text": "embedding"}
 
     pooling: Literal["auto", "mean", "cls"] = option(
         "auto", "How token vectors become one: their mean, the first, or what the model states."

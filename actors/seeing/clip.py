@@ -12,11 +12,9 @@ from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.scores import Activation, sigmoid, softmax
 from actors.seeing.viewer import Viewer
-from actors.seeing.words import WordReader, Words
+from actors.seeing.words import TOKEN, WordReader, Words
 from actors.stage import Batching, Device, Item
 
-# What a token costs in the unit of pictures, pixels: as much as one patch of a picture does.
-TOKEN = 16 * 16
 # Texts turned into vectors at once when labels are read at loading.
 TEXTS = 64
 

@@ -24,10 +24,12 @@ RAW = {"do_rescale": False, "do_normalize": False}
 NARROWEST = 50
 # Largest difference to the processor's own numbers, which are within -3..3.
 SAME = 1e-5
-# Sizes (width, height) of the noise that is prepared both ways: lying, standing, small.
-PROBES = ((613, 419), (173, 307), (31, 29))
+# Sizes (width, height) of the noise that is prepared both ways: lying, standing, small; GLPN sees
+# none with a side below 32.
+PROBES = ((613, 419), (173, 307), (43, 37))
 
 Prepare = Callable[[Image.Image], np.ndarray]
+Normal = Callable[[torch.Tensor], torch.Tensor]
 
 
 def load_processor(folder: Path, backend: str = "pil") -> Any:
@@ -57,17 +59,35 @@ def _no_backend(folder: Path, backend: str, why: str) -> str:
     )
 
 
+def check_shape(image: Image.Image) -> None:
+    """Raise RowRejected (image_too_narrow) for a picture that no model should be shown."""
+    short, long = sorted(image.size)
+    if long > NARROWEST * short:
+        raise RowRejected(
+            "image_too_narrow",
+            f"{image.width} x {image.height} pixels; one side may have {NARROWEST} times the other",
+        )
+
+
 class Eye:
     """The image processor of a model's folder, on its way to a device."""
 
-    def __init__(self, folder: Path, device: Device, backend: str = "pil") -> None:
+    def __init__(
+        self, folder: Path, device: Device, backend: str = "pil", square: int | None = None
+    ) -> None:
+        """`square` shows whole pictures, not cropped, as squares of so many pixels a side, whatever
+        the processor would resize them to."""
         self.device = device
+        self.square = square
         self.processor = load_processor(folder, backend)
-        self._prepare, self._normal = self._fastest()
+        self._change = self._normalisation()
+        self._prepare, self._normal = self._fastest() if square is None else self._whole()
 
     @property
     def side(self) -> int | None:
         """Longest side, in pixels, that a picture is resized to; None where it is not resized."""
+        if self.square is not None:
+            return self.square
         size = getattr(self.processor, "size", None)
         if not getattr(self.processor, "do_resize", True) or not size:
             return None
@@ -78,13 +98,7 @@ class Eye:
     def pixels(self, image: Image.Image) -> np.ndarray:
         """Return an RGB image as the model is shown it, not yet normalised where that is left to
         the device: (3, height, width), bytes or float32. Raises RowRejected (image_too_narrow)."""
-        short, long = sorted(image.size)
-        if long > NARROWEST * short:
-            raise RowRejected(
-                "image_too_narrow",
-                f"{image.width} x {image.height} pixels; one side may have {NARROWEST} times the"
-                " other",
-            )
+        check_shape(image)
         return self._prepare(image)
 
     def tensor(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
@@ -92,7 +106,12 @@ class Eye:
         width)."""
         return self._normal(torch.from_numpy(np.stack(pixels)).to(self.device.name))
 
-    def _fastest(self) -> tuple[Prepare, Callable[[torch.Tensor], torch.Tensor]]:
+    def _whole(self) -> tuple[Prepare, Normal]:
+        """Return the way that shows all of a picture as a square."""
+        side = self.square
+        return lambda image: _channels_first(image.resize((side, side))), self._normalised
+
+    def _fastest(self) -> tuple[Prepare, Normal]:
         """Return the cheapest way to prepare a picture that gives the processor's numbers."""
         noise = np.random.default_rng(0)
         probes = [noise.integers(0, 256, (h, w, 3), dtype=np.uint8) for w, h in PROBES]
@@ -134,7 +153,7 @@ class Eye:
         small = image.resize((width, height), self.processor.resample)
         if self.processor.do_center_crop:
             return self._unscaled(small, do_resize=False)
-        return np.ascontiguousarray(np.moveaxis(np.asarray(small), -1, 0))
+        return _channels_first(small)
 
     def _unscaled(self, image: Image.Image, **settings: Any) -> np.ndarray:
         """Let the processor do all but rescaling and normalising."""
@@ -149,16 +168,33 @@ class Eye:
     def _normalised(self, values: torch.Tensor) -> torch.Tensor:
         """Rescale and normalise (pictures, 3, height, width) of bytes, in float32."""
         values = values.float()
-        if self.processor.do_rescale:
-            values = values * self.processor.rescale_factor
-        if self.processor.do_normalize:
-            mean, std = self.processor.image_mean, self.processor.image_std
-            values = (values - self._channels(mean)) / self._channels(std)
-        return values
+        if self._change is None:
+            return values
+        scale, shift = self._change
+        return values.mul_(scale).add_(shift)
 
-    def _channels(self, numbers: Any) -> torch.Tensor:
-        found = torch.tensor(numbers, dtype=torch.float32, device=self.device.name)
-        return found.reshape(-1, 1, 1)
+    def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return what bytes are multiplied by and what is added, each for three channels; None
+        where nothing is to be done. Both steps in one: four took 2.5 times as long."""
+        processor = self.processor
+        rescales = getattr(processor, "do_rescale", False)
+        normalises = getattr(processor, "do_normalize", False)
+        factor = processor.rescale_factor if rescales else 1.0
+        mean, std = (processor.image_mean, processor.image_std) if normalises else (0.0, 1.0)
+        if not rescales and not normalises:
+            return None
+        deviation = np.broadcast_to(std, 3).astype(np.float64)
+        numbers = (factor / deviation, -np.broadcast_to(mean, 3) / deviation)
+        scale, shift = (torch.tensor(each, dtype=torch.float32) for each in numbers)
+        return (
+            scale.reshape(-1, 1, 1).to(self.device.name),
+            shift.reshape(-1, 1, 1).to(self.device.name),
+        )
+
+
+def _channels_first(image: Image.Image) -> np.ndarray:
+    """Return an RGB image as bytes, (3, height, width)."""
+    return np.ascontiguousarray(np.moveaxis(np.asarray(image), -1, 0))
 
 
 def _given(size: Any) -> dict[str, int]:

@@ -19,11 +19,24 @@ PIXELS_GPU = 64 * 640 * 640
 
 
 class Viewer:
-    """A model of pictures with its image processor."""
+    """A model of pictures with its image processor.
 
-    def __init__(self, auto: Any, folder: Path, device: Device, backend: str = "pil") -> None:
-        self.eye = Eye(folder, device, backend)
-        self.model = load_model(auto, folder, device)
+    `optional` is a part whose weights the checkpoint may lack, as `load_model` has it; `square`
+    shows whole pictures as squares of that side, as `Eye` does.
+    """
+
+    def __init__(
+        self,
+        auto: Any,
+        folder: Path,
+        device: Device,
+        backend: str = "pil",
+        *,
+        optional: str | None = None,
+        square: int | None = None,
+    ) -> None:
+        self.eye = Eye(folder, device, backend, square)
+        self.model = load_model(auto, folder, device, optional)
         self.config = self.model.config
         self.device = device
 

@@ -15,6 +15,8 @@ from actors.stage import Device
 # Texts whose padded length is the same share a batch. Padding under a mask (BLIP, ViLT) or behind
 # a causal model's last token (CLIP) changes nothing; 16 leaves five lengths of CLIP's 77.
 STEP = 16
+# What a token costs in the unit of pictures, pixels: as much as one patch of a picture does.
+TOKEN = 16 * 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class ImageClassification(ScoredStage, ImageStage):
     models: ClassVar[Defaults] = Defaults(
         hub="google/vit-base-patch16-224",
         licence="Apache-2.0",
+        embedded="embedded:efficientnet-lite0",
     )
 
     @property

@@ -13,16 +13,17 @@ from pipelines.sources.images import Images
 from pipelines.sources.jsonl import Jsonl
 from pipelines.sources.parquet import Parquet
 from pipelines.sources.text import Text
+from pipelines.sources.video import Video
 
 __all__ = [
     "AnySource", "Audio", "Csv", "Images", "Jsonl", "KINDS", "LATER", "Parquet", "Read", "Reject",
-    "Skipped", "Source", "Text", "answer_schema",
+    "Skipped", "Source", "Text", "Video", "answer_schema",
 ]  # fmt: skip
 
-KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio")
+KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio", "video")
 """The kinds of source there are."""
 
-LATER = ("video", "webdataset", "lance", "iceberg", "delta", "sql", "hub")
+LATER = ("webdataset", "lance", "iceberg", "delta", "sql", "hub")
 """The kinds of source that are named already and not there yet."""
 
 
@@ -43,7 +44,7 @@ def _known(given: Any) -> Any:
 
 
 AnySource = Annotated[
-    Annotated[Parquet | Jsonl | Csv | Text | Images | Audio, Field(discriminator="kind")],
+    Annotated[Parquet | Jsonl | Csv | Text | Images | Audio | Video, Field(discriminator="kind")],
     BeforeValidator(_known),
 ]
 """The `source:` block of a pipeline file: one of the kinds, told apart by `kind`."""

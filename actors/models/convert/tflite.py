@@ -23,7 +23,14 @@ IDENTIFIER = b"TFL3"
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64, 9: np.int8}
 
 # schema.fbs, enum BuiltinOperator: those that a converter looks for.
-OPERATORS = {3: "CONV_2D", 9: "FULLY_CONNECTED", 118: "IF"}
+OPERATORS = {
+    3: "CONV_2D",
+    4: "DEPTHWISE_CONV_2D",
+    6: "DEQUANTIZE",
+    9: "FULLY_CONNECTED",
+    32: "CUSTOM",
+    118: "IF",
+}
 
 
 @dataclass(frozen=True, slots=True)

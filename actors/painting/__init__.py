@@ -1,0 +1,1 @@
+"""Pictures that are made or changed: what larger tasks are made of."""

@@ -1,0 +1,1 @@
+"""Watching videos: containers, decoding, clips, models that see several frames at once."""
