@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.detections import BOX
+from actors.detections import BOX, edges_of
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.seeing.masks import RLE
@@ -32,7 +32,10 @@ MASK = pa.struct(
         ("mask", pa.binary()),
     ]
 )
-"""A mask; `prompt` counts the row's points, then its boxes, or the grid's points."""
+"""A mask; `prompt` counts the row's points, its boxes, its detections, or the grid's points."""
+
+THINGS = pa.list_(pa.struct({"box": BOX}))
+"""Of what a stage before has found, what is read: detections, regions of a page or a fault."""
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -40,8 +43,9 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 class MaskGeneration(ImageStage):
     """Outlines what points or boxes mark in a picture, or everything in it (Segment Anything).
 
-    `points` and `boxes` are columns of prompts, in pixels of the upright picture. A pipeline that
-    has neither, or a row where both are null, asks for everything: points on a grid mark things,
+    `points` and `boxes` are columns of prompts, in pixels of the upright picture; `detections` is
+    what a stage before has found, whose boxes are prompts too. A pipeline that has none of them,
+    or a row where all are null, asks for everything: points on a grid mark things,
     poor and unstable masks are left out, and of masks whose boxes overlap the best is kept, as in
     transformers' pipeline without crops. Marked objects are answered in their order, everything
     best first, `max_masks` at most.
@@ -56,8 +60,9 @@ class MaskGeneration(ImageStage):
         **ImageStage.reads,
         "points": pa.list_(POINT),
         "boxes": pa.list_(BOX),
+        "detections": THINGS,
     }
-    optional_reads: ClassVar[frozenset[str]] = frozenset({"points", "boxes"})
+    optional_reads: ClassVar[frozenset[str]] = frozenset({"points", "boxes", "detections"})
     models: ClassVar[Defaults] = Defaults(hub="facebook/sam-vit-base", licence="Apache-2.0")
 
     points_mark: Literal["each", "together"] = option(
@@ -121,13 +126,14 @@ class Outliner(Model):
     def _prompts(self, row: Row, width: int, height: int) -> "Prompts | None":
         from actors.seeing.prompted import Prompts
 
-        points, boxes = row.get("points"), row.get("boxes")
-        if points is None and boxes is None:
+        points, boxes, things = (row.get(name) for name in ("points", "boxes", "detections"))
+        if points is boxes is things is None:
             return None
         together = self.stage.points_mark == "together"
         places, labels = points_of(points or [], together)
-        corners = np.array([[box[s] for s in SIDES] for box in boxes or []], dtype=np.float32)
-        found = Prompts(places, labels, corners.reshape(-1, 4))
+        edges = [[box[s] for s in SIDES] for box in boxes or []]
+        edges += [edges_of(thing) for thing in things or []]
+        found = Prompts(places, labels, np.array(edges, dtype=np.float32).reshape(-1, 4))
         _check_inside(found, width, height)
         return found
 
