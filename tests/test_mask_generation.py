@@ -80,6 +80,18 @@ def test_boxes_are_outlined_as_by_the_plain_model(tiny: Build) -> None:
             assert mine["area"] == masks[n, k].sum()
 
 
+def test_what_a_stage_before_found_is_outlined_as_its_boxes_are(tiny: Build) -> None:
+    files = tiny(sam)
+    boxes = [dict(zip(SIDES, box, strict=True)) for box in BOXES]
+    things = {"detections": [{"box": box} for box in boxes]}
+    assert answer(files, things) == answer(files, {"boxes": boxes})
+    assert answer(files, {"boxes": boxes[:1], "detections": things["detections"][1:]}) == answer(
+        files, things
+    )
+    assert answer(files, {"detections": []}) == {"masks": [], "masks_left_out": 0}
+    assert answer(files, {"detections": [{"box": None}]}).reason == "no_box"
+
+
 def test_points_mark_objects_each_or_one_together(tiny: Build) -> None:
     files, places = tiny(sam), [[10.0, 12.0], [70.0, 30.0]]
     points = [{"x": x, "y": y} for x, y in places]

@@ -36,8 +36,8 @@ IMAGE: Columns = {"image": pa.binary()}
 class PoseEstimation(ImageStage):
     """Finds the persons of a picture, and where their joints are.
 
-    Who is a person is found by a detector; or by a stage before, with `persons_from: detections`, when
-    the row brings its `detections`; or the picture is one person, with `persons_from: picture`.
+    Who is a person is found by a detector; or by a stage before, with `persons_from: detections`,
+    whose `detections` the row brings; or the picture is one person: `persons_from: picture`.
     `persons` are the best `max_persons`, the surest first, each with all joints that the model
     knows, in its order; `score` is the detector's (null for a whole picture), those of joints how
     sure the model is of each. Places are in pixels of the picture's file held upright; a joint may

