@@ -5,7 +5,9 @@ that a class of ImageNet fits, and what counts as right for each. Similarity: ea
 copies among the unaltered photos. Reduced decoding: four photos side by side in a JPEG large enough
 for it, against decoding it in full. Anomalies: crops of the left half of a texture are learned, its
 lower part sets the threshold, and crops of the right half are judged, half of them with a small
-damage made here. So few pictures say whether the model works, not how well it does in general.
+damage made here. The side that pictures are shown as was chosen on these textures and two of the
+damages, so the figures flatter it somewhat. So few pictures say whether the model works, not how
+well it does in general.
 
     OMP_NUM_THREADS=1 python -m benchmarks.quality_pictures
 """
