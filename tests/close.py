@@ -16,6 +16,11 @@ SOUND = (b"RIFF", b"fLaC")
 PNG = b"\x89PNG"
 """How pictures begin that keep every level: a number that is rounded may take a level's neighbour.
 """
+NPY = b"\x93NUMPY"
+"""How an array of NumPy's begins as a file."""
+
+EDGES = {"xmin", "ymin", "xmax", "ymax"}
+"""What a box has, in pixels."""
 
 STEP = 1 / 32768
 """One step of 16 bits: rounding may take a sample to either side."""
@@ -26,6 +31,11 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
     than that share of themselves."""
     if isinstance(expected, Mapping):
         assert found.keys() == expected.keys(), f"{where}: {list(found)} for {list(expected)}"
+        if expected.keys() == EDGES:  # of one scale: the largest stands for all
+            bound = tolerance * max(1.0, *expected.values())
+            apart = max(abs(found[name] - expected[name]) for name in EDGES)
+            assert apart <= bound, f"{where}: {found} for {expected}"
+            return
         for name in expected:
             assert_close(found[name], expected[name], tolerance, f"{where}.{name}")
     elif isinstance(expected, (list, tuple, np.ndarray)):
@@ -46,5 +56,17 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
         assert (first.size, first.mode) == (second.size, second.mode), f"{where}: {first}, {second}"
         levels = np.abs(np.asarray(first).astype(int) - np.asarray(second).astype(int)).max()
         assert levels <= 1, f"{where}: pictures differ by {levels} levels"
+    elif isinstance(expected, bytes) and expected.startswith(NPY) and found != expected:
+        arrays = [np.load(io.BytesIO(data), allow_pickle=False) for data in (found, expected)]
+        np.testing.assert_allclose(*arrays, rtol=tolerance, atol=tolerance, err_msg=where)
     else:
         assert found == expected, f"{where}: {found!r} for {expected!r}"
+
+
+def assert_same_things(found: Any, expected: Any, side: float = 150) -> None:
+    """Compare detections: scores to 1e-5, places to 1e-5 of a picture's longest side in pixels."""
+    plain = [[{k: v for k, v in one.items() if k != "box"} for one in x] for x in (found, expected)]
+    assert_close(*plain, 1e-5)
+    for one, other in zip(found, expected, strict=True):
+        for name in other["box"]:
+            assert abs(one["box"][name] - other["box"][name]) <= 1e-5 * side, (one, other)

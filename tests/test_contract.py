@@ -113,8 +113,8 @@ def _named(stage: Stage, files: ModelFiles) -> Row:
     options |= {name: str(path) for name, path in files.others.items()}
     if stage.models is None:
         return {"options": options}
-    nothing = files == ModelFiles.none()
-    return {"options": options, "model": NO_MODEL if nothing else str(files.folder)}
+    model = NO_MODEL if files == ModelFiles.none() else str(files.folder)
+    return {"model": model, "options": options}
 
 
 @every_task

@@ -20,6 +20,8 @@ from actors.models.convert.tfjs import Graph
 from actors.models.embedded import EMBEDDED, prepare
 from actors.seeing.nanodet import NanoDetDetector
 from actors.seeing.picodet import PicoDetDetector
+from actors.seeing.segments import Bounds
+from actors.seeing.selfie import SelfieSegmenter
 from actors.stage import Device
 
 pytestmark = pytest.mark.embedded
@@ -187,3 +189,33 @@ def test_regions_of_a_rendered_page_are_found(cache: Path) -> None:
     sure = things.boxes[things.scores > 0.8]
     assert {detector.labels[n] for n in things.labels[: len(sure)]} == {"text"}
     assert sorted(round(float(box[1]), -2) for box in sure) == [200, 500]
+
+
+def person() -> Image.Image:
+    """A face and a coat on white, as little as the segmenter takes for a person."""
+    picture = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((90, 40, 166, 130), fill=(220, 180, 150))
+    draw.ellipse((40, 130, 216, 330), fill=(30, 40, 120))
+    return picture
+
+
+def test_the_segmenter_answers_as_its_file(cache: Path, tmp_path: Path) -> None:
+    segmenter = SelfieSegmenter(prepare("selfie-segmenter", cache), Device())
+    files = opened("selfie-segmenter", tmp_path)
+    file = cv2.dnn.readNetFromTFLite(str(files / "selfie_segmentation.tflite"))
+    pixels = np.asarray(person(), np.float32)[None].transpose(0, 3, 1, 2) / 255
+    file.setInput(np.ascontiguousarray(pixels))
+    expected = file.forward()[:, 0]
+    with torch.inference_mode():
+        found = segmenter.network(torch.from_numpy(pixels)).sigmoid().numpy()
+    assert np.abs(found - expected).max() < 1e-3  # 3e-4 was seen, to TensorFlow Lite itself too
+    assert (expected > 0.5).mean() == pytest.approx(0.083, abs=0.01)
+
+
+def test_a_person_is_divided_from_the_background(cache: Path) -> None:
+    segmenter = SelfieSegmenter(prepare("selfie-segmenter", cache), Device())
+    items = [segmenter.item(Picture(person(), w, w)) for w in (256, 512)]
+    (small, _), (large, size) = segmenter.answer(items, Bounds(0.5, 0.5, 0.8, frozenset()))
+    assert [segmenter.labels[segment.label] for segment in small] == ["background", "person"]
+    assert size == (512, 512) and sum(segment.mask.area for segment in large) == 512 * 512

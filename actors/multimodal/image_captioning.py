@@ -109,7 +109,7 @@ class Captioner(Model):
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per item: what was written."""
-        return list(self.teller.tell(items))
+        return list(self.teller.tell(items, whole=True))
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Say what was written."""

@@ -17,9 +17,9 @@ from actors.stage import (
     Model,
     ModelFiles,
     Row,
-    Stage,
     option,
 )
+from actors.writing_stage import ASKED, WritingStage, written_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +37,8 @@ ANSWERERS = frozenset({"bart", "led", "longt5", "mbart", "mt5", "pegasus", "t5",
 CONTINUOUS_LACKS = ("do_sample", "num_beams", "repetition_penalty", "stop")
 """What continuous batching leaves out without a word, or draws for all rows at once."""
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
-
-class TextGeneration(Stage):
+class TextGeneration(WritingStage):
     """Writes what a language model answers to a prompt, or to the messages of a chat.
 
     Each row has a `prompt` or `messages`, and a null in the other (neither: null_input; both:
@@ -51,41 +49,21 @@ class TextGeneration(Stage):
     tokens and `seed`: a row gets the same answer in every batch and run, and so do equal prompts.
     """
 
-    reads: ClassVar[Columns] = {"prompt": pa.string(), "messages": MESSAGES}
+    reads: ClassVar[Columns] = ASKED
     optional_reads: ClassVar[frozenset[str]] = frozenset(reads)
     models: ClassVar[Defaults] = Defaults(
         hub="HuggingFaceTB/SmolLM2-360M-Instruct", licence="Apache-2.0"
     )
     sample: ClassVar[Row] = {"prompt": "Name three rivers of Europe."}
 
-    max_new_tokens: int = option(256, "Most tokens written for a row.", ge=1, le=100_000)
     template: str | None = option(
         None,
         "Text around each prompt, with {prompt} where it goes, such as 'Summarize: {prompt}'.",
-    )
-    system: str | None = option(
-        None, "What a chat begins with, where its own messages do not.", min_length=1
     )
     chat: Literal["auto", "never"] = option(
         "auto",
         "auto: a prompt is the user's turn if the model has a chat template. never: it goes on"
         " after the bare prompt.",
-    )
-    do_sample: bool = option(False, "Draw tokens by their chance, not always take the likeliest.")
-    temperature: float = option(
-        1.0, "Sampling: below 1 likely tokens get likelier, above 1 less so.", ge=0.01, le=100
-    )
-    top_k: int = option(0, "Sampling: only the likeliest so many; 0: all.", ge=0, le=1_000_000)
-    top_p: float = option(
-        1.0, "Sampling: only the likeliest that make up this chance together.", gt=0, le=1
-    )
-    seed: int = option(0, "Sampling: another seed, other answers.", ge=0, le=2**63 - 1)
-    repetition_penalty: float = option(
-        1.0, "Above 1: tokens that stand there already get less likely.", ge=0.01, le=10
-    )
-    num_beams: int = option(1, "Beams of the search; 1: greedy.", ge=1, le=64)
-    stop: tuple[str, ...] = option(
-        (), "Strings that end an answer and are cut off it.", max_length=16
     )
     max_length: int | None = option(
         None,
@@ -114,17 +92,9 @@ class TextGeneration(Stage):
         return template
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
-        """Refuse options that contradict each other."""
-        drawn = self._changed("temperature", "top_k", "top_p", "seed")
-        if drawn and not self.do_sample:
-            raise ValueError(f"'{drawn[0]}' is for sampling: add  do_sample: true")
-        if self.num_beams > 1 and (self.do_sample or self.stop):
-            other = "do_sample" if self.do_sample else "stop"
-            raise ValueError(f"'num_beams' above 1 and '{other}' do not go together; drop one")
-        if "" in self.stop:
-            raise ValueError("'stop' has an empty string, which would end every answer at once")
-        lacking = self._changed(*CONTINUOUS_LACKS)
+    def _loop_agrees(self) -> Self:
+        """Refuse what continuous batching leaves out."""
+        lacking = self.changed(*CONTINUOUS_LACKS)
         if self.batching == "continuous" and lacking:
             raise ValueError(
                 f"'batching: continuous' is greedy only and cannot do '{lacking[0]}';"
@@ -132,20 +102,10 @@ class TextGeneration(Stage):
             )
         return self
 
-    def _changed(self, *names: str) -> list[str]:
-        fields = type(self).model_fields
-        return [name for name in names if getattr(self, name) != fields[name].default]
-
     @property
     def writes(self) -> Columns:
         """The text, both numbers of tokens, why it ended, and whether the prompt was cut."""
-        return {
-            "generated_text": pa.string(),
-            "n_prompt_tokens": pa.int32(),
-            "n_new_tokens": pa.int32(),
-            "finish_reason": pa.string(),
-            "prompt_truncated": pa.bool_(),
-        }
+        return {**super().writes, "prompt_truncated": pa.bool_()}
 
     def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
         """One of the two inputs must be there."""
@@ -173,7 +133,7 @@ class TextGeneration(Stage):
         from transformers import AutoConfig
 
         from actors.writing.continuous import Continuous
-        from actors.writing.generation import Generation, Sampling
+        from actors.writing.generation import Generation
         from actors.writing.prompts import Prompts, load_writer, room_for
 
         config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
@@ -185,23 +145,8 @@ class TextGeneration(Stage):
         if self.batching == "continuous":
             loop = Continuous(writer, self.max_new_tokens)
             return Author(prompts, loop.write, loop.batching, self.max_new_tokens)
-        dice = Sampling(self.temperature, self.top_k, self.top_p, self.seed)
-        write = partial(
-            writer.write,
-            settings=self._settings(),
-            sampling=dice if self.do_sample else None,
-            stops=self.stop,
-            penalty=self.repetition_penalty,
-        )
+        write = partial(writer.write, **self.manner())
         return Author(prompts, write, writer.batching(self.num_beams), self.max_new_tokens)
-
-    def _settings(self) -> dict[str, Any]:
-        """What `generate` gets: all that a model's generation_config.json could say otherwise."""
-        return {
-            "max_new_tokens": self.max_new_tokens,
-            "num_beams": self.num_beams,
-            "repetition_penalty": 1.0,  # ours leaves out what fills a row up
-        }
 
 
 class Author(Model):
@@ -235,9 +180,6 @@ class Author(Model):
         """Say what was written and why it ended."""
         ((tokens, written),) = outputs
         return {
-            "generated_text": written.text,
-            "n_prompt_tokens": len(tokens.ids),
-            "n_new_tokens": written.count,
-            "finish_reason": "stop" if written.ended else "length",
+            **written_columns(written, len(tokens.ids)),
             "prompt_truncated": tokens.cut,
         }

@@ -14,9 +14,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-BOX = pa.struct([(side, pa.float32()) for side in ("xmin", "ymin", "xmax", "ymax")])
-"""Edges in pixels of the picture; a box around one pixel in the corner is 0, 0, 1, 1."""
-
 RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])
 """COCO's run-length encoding, not compressed: height and width, and the lengths of the runs down
 the columns, by turns outside and inside the mask, beginning outside."""
@@ -62,7 +59,8 @@ class Mask:
 
     @property
     def box(self) -> dict[str, float]:
-        """The smallest BOX around the mask; all zero without pixels."""
+        """The smallest box around the mask: edges of pixels, 0, 0, 1, 1 around the first one; all
+        zero without pixels."""
         if not len(self.starts):
             return dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), 0.0)
         first, top = np.divmod(self.starts, self.height)

@@ -1,5 +1,6 @@
 """Segmentation models: which families there are, and how each says what it sees."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ import torch
 from actors.architecture import architectures, is_made_for
 from actors.errors import StageFailed
 from actors.images import Picture
+from actors.scores import labels_of
 from actors.seeing.segments import Bounds, Proposals, Segment, Size, enlarged, semantic
+from actors.seeing.selfie import SELFIE, SelfieSegmenter
 from actors.seeing.viewer import Viewer
 from actors.stage import Batching, Device, Item
 
@@ -53,6 +56,11 @@ class Segmenter:
                 f"{folder}: the image processor cuts pictures into patches (do_split_image), which"
                 " image-segmentation does not; name a model that sees pictures whole"
             )
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes, by their numbers."""
+        return labels_of(self.config)
 
     @property
     def batching(self) -> Batching:
@@ -107,6 +115,16 @@ class Segmenter:
             return shown
         height, width = get_size_with_aspect_ratio(decoded, short, long)
         return shown[:, :height, :width]
+
+
+def open_segmenter(
+    folder: Path, device: Device, backend: str, subtask: str
+) -> Segmenter | SelfieSegmenter:
+    """Open the model in a folder: transformers' classes, or the one that is our own."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    if config.get("model_type") == SELFIE:
+        return SelfieSegmenter(folder, device)
+    return Segmenter(folder, device, backend, subtask)
 
 
 def _auto(folder: Path) -> Any:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from actors.checkpoint import fill, read_weights
 from actors.images import Picture
+from actors.seeing.segments import Bounds, Segment, Size, semantic
 from actors.stage import Batching, Device, Item
 
 SELFIE, SELFIE_CLASS = "selfie", "SelfieForSemanticSegmentation"
@@ -87,7 +87,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (pictures, out, height / stride, ...)."""
-        y = self.bend(self.own(self.bend(self.widen(x))))
+        y: Tensor = self.bend(self.own(self.bend(self.widen(x))))
         if self.gate is not None:
             y = y * self.gate(y)
         y = self.narrow(y)
@@ -127,8 +127,8 @@ class SelfieNetwork(nn.Module):
         self.answer = nn.ConvTranspose2d(16, 1, 2, 2)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return for (pictures, 3, 256, 256) in 0..1 how likely a person is: (pictures, 256,
-        256)."""
+        """Return for (pictures, 3, 256, 256) in 0..1 how likely a person is, before the sigmoid:
+        (pictures, 256, 256)."""
         x = functional.hardswish(self.stem(pixels))
         seen = [x]
         for number, block in enumerate(self.blocks):
@@ -139,7 +139,8 @@ class SelfieNetwork(nn.Module):
         x = local * torch.sigmoid(self.whole(x.mean((2, 3), keepdim=True)))
         for step, once in zip(self.returns, reversed(seen), strict=True):
             x = step(x, once)
-        return torch.sigmoid(self.answer(x))[:, 0]
+        likely: Tensor = self.answer(x)
+        return likely[:, 0]
 
 
 class SelfieSegmenter:
@@ -159,14 +160,15 @@ class SelfieSegmenter:
         self.batching = Batching("fixed", rows=8 if device.name == "cpu" else 64)
 
     def item(self, picture: Picture) -> Item:
-        """Return a picture as the model is shown it: (256, 256, 3) bytes."""
+        """Return a picture as the model is shown it, (256, 256, 3) bytes, and its size."""
         small = picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        return Item(np.asarray(small), shape=(SIDE, SIDE))
+        return Item((np.asarray(small), (picture.height, picture.width)), shape=(SIDE, SIDE))
 
-    def infer(self, items: Sequence[Item]) -> list[NDArray[np.float32]]:
-        """Return for each picture how likely a person is at each of 256 x 256 places, over the
-        whole picture: resize it to the picture's size (bilinear) for a mask."""
-        pixels = torch.from_numpy(np.stack([item.data for item in items])).to(self.device.name)
+    def answer(self, items: Sequence[Item], bounds: Bounds) -> list[tuple[list[Segment], Size]]:
+        """Return per picture its segments and its size; there is nothing that `bounds` bounds."""
+        pixels = torch.from_numpy(np.stack([item.data[0] for item in items])).to(self.device.name)
         with torch.inference_mode():
-            likely = self.network(pixels.permute(0, 3, 1, 2).float() / 255)
-        return list(likely.cpu().numpy())
+            person = self.network(pixels.permute(0, 3, 1, 2).float() / 255)
+            both = torch.stack([torch.zeros_like(person), person], 1)
+            sizes = [item.data[1] for item in items]
+            return [(semantic(one, size), size) for one, size in zip(both, sizes, strict=True)]

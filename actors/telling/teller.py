@@ -33,14 +33,23 @@ class Teller:
 
     auto: Any = AutoModelForImageTextToText
     goes_on = True
+    end: str | None = None
 
     def __init__(self, folder: Path, device: Device, backend: str, settings: Mapping[str, Any]):
         self.viewer = Viewer(self.auto, folder, device, backend)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.device = device
-        self.settings = settings
-        self.generation = Generation(self.writer, self.tokenizer, device)
+        ends = self._ends()
+        self.generation = Generation(self.writer, self.tokenizer, device, hidden=ends)
+        self.generation.ends += ends
+        marks = {"eos_token_id": self.generation.ends} if ends else {}
+        self.settings = {**settings, **marks}
         self.room  # noqa: B018 - raises
+
+    def _ends(self) -> list[int]:
+        """Return the token `end`, if the tokenizer has it: it ends answers beside the model's own
+        marks, and is left out of them."""
+        return [n] if self.end and (n := self.tokenizer.get_vocab().get(self.end)) else []
 
     @property
     def writer(self) -> Any:
@@ -73,35 +82,38 @@ class Teller:
             )
         return longest - more if self.goes_on else longest
 
-    def item(self, picture: Picture, words: str) -> Item:
-        """Return what the model is asked; no words, where `words` is empty.
+    def item(self, picture: Picture, words: str, cut: bool = False) -> Item:
+        """Return what the model is asked; no words, where `words` is empty. With `cut`, words that
+        do not fit are left out.
 
         Raises RowRejected (image_too_narrow, too_long, bad_prompt).
         """
         ids = self.ids(words)
-        if len(ids) > self.room:
+        long = len(ids) > self.room
+        if long and not cut:
             raise RowRejected(
                 "too_long", f"{len(ids)} tokens are asked, the model takes {self.room}"
             )
         pixels = self.viewer.eye.pixels(picture.image)
-        asked = Asked(ids, {"pixel_values": pixels[None]})
+        asked = Asked(self.short(ids) if long else ids, {"pixel_values": pixels[None]}, cut=long)
         return asked.item(self.settings["max_new_tokens"])
 
     def ids(self, words: str) -> np.ndarray:
-        """Return the tokens of what the model is asked."""
+        """Return the tokens of what the model is asked, however many."""
         raise NotImplementedError
 
-    def tell(self, items: Sequence[Item]) -> list[Written]:
-        """Return what the model writes for items of one shape, and how likely it was."""
+    def short(self, ids: np.ndarray) -> np.ndarray:
+        """Return as many of the tokens as there is room for."""
+        return ids[: self.room]
+
+    def tell(self, items: Sequence[Item], whole: bool = False) -> list[Written]:
+        """Return what the model writes for items of one shape, and how likely it was; if `whole`,
+        with the words that it goes on after."""
         pixels = self.viewer.eye.tensor([item.data.given["pixel_values"][0] for item in items])
         with torch.inference_mode():
             inputs = self.inputs(items, pixels.to(self.viewer.model.dtype))
-        heads = [self.head(item.data.ids) for item in items] if self.goes_on else ()
+        heads = [item.data.ids[1:] for item in items] if whole and self.goes_on else ()
         return self.generation.write(items, self.settings, inputs=inputs, chances=True, heads=heads)
-
-    def head(self, ids: np.ndarray) -> np.ndarray:
-        """Return the tokens that what is written goes on after, marks left out."""
-        return ids[1:]
 
     def inputs(self, items: Sequence[Item], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what `writer` is given."""
@@ -152,6 +164,10 @@ class BlipAnswerer(Blip):
     def ids(self, words: str) -> np.ndarray:
         """Return the question with the tokenizer's own marks."""
         return np.array(self.tokenizer(words, verbose=False).input_ids, np.int64)
+
+    def short(self, ids: np.ndarray) -> np.ndarray:
+        """Return the tokens that there is room for, and the last mark."""
+        return np.append(ids[: self.room - 1], ids[-1])
 
     def inputs(self, items: Sequence[Item], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the writer's first mark, and the questions as the encoder reads them."""
@@ -208,6 +224,28 @@ class Painted(Teller):
     def inputs(self, items: Sequence[Item], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the pictures alone."""
         return {"pixel_values": pixels}
+
+
+class Donut(Painted):
+    """Donut, trained to answer questions about pages: it goes on after the question's marks."""
+
+    goes_on = True
+    end = "</s_answer>"
+
+    def ids(self, words: str) -> np.ndarray:
+        """Return the question with the marks that it was trained with.
+
+        Raises RowRejected (bad_prompt) for a question that holds such marks itself.
+        """
+        if "<s_" in words or "</s_" in words:
+            raise RowRejected("bad_prompt", "the question holds marks of the model's own, <s_...>")
+        asked = f"<s_docvqa><s_question>{words}</s_question><s_answer>"
+        return np.array(self.words_of(asked), np.int64)
+
+    def inputs(self, items: Sequence[Item], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the pictures, and what the decoder goes on after."""
+        words = padded(items, None, self.device)["input_ids"]
+        return {"pixel_values": pixels, "decoder_input_ids": words}
 
 
 def _crossed(read: torch.Tensor) -> dict[str, torch.Tensor]:

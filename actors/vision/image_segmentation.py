@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
+from actors.detections import BOX
 from actors.errors import StageFailed, nearest
 from actors.image_stage import ImageStage
-from actors.seeing.masks import BOX, RLE, map_png
+from actors.seeing.masks import RLE, map_png
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 
 if TYPE_CHECKING:
     from actors.seeing.segmenter import Segmenter
     from actors.seeing.segments import Segment, Size
+    from actors.seeing.selfie import SelfieSegmenter
 
 SEGMENT = pa.struct(
     [
@@ -44,11 +46,14 @@ class ImageSegmentation(ImageStage):
     Parts of one class are apart, as in transformers' pipeline, unless `fuse` names the class; the
     parts of a picture in `map` are numbered by their id, 0 where there is none (in semantic maps 0
     is the first class). The original SegFormer weights of NVIDIA are for research only; SegFormer
-    models by others have licences of their own. OneFormer is refused: it reads a text as well.
+    models by others have licences of their own. OneFormer is refused: it reads a text as well. The
+    embedded model tells people near the camera from all else.
     """
 
     models: ClassVar[Defaults] = Defaults(
-        hub="tue-mps/coco_panoptic_eomt_base_640_2x", licence="MIT"
+        hub="tue-mps/coco_panoptic_eomt_base_640_2x",
+        licence="MIT",
+        embedded="embedded:selfie-segmenter",
     )
 
     subtask: Literal["auto", "semantic", "instance", "panoptic"] = option(
@@ -100,11 +105,10 @@ class ImageSegmentation(ImageStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model."""
-        from actors.scores import labels_of
-        from actors.seeing.segmenter import Segmenter
+        from actors.seeing.segmenter import open_segmenter
 
-        segmenter = Segmenter(files.folder, device, self.image_backend, self.subtask)
-        labels = labels_of(segmenter.config)
+        segmenter = open_segmenter(files.folder, device, self.image_backend, self.subtask)
+        labels = segmenter.labels
         unknown = self._unknown(labels)
         if unknown:
             raise StageFailed(unknown)
@@ -115,7 +119,10 @@ class Divider(Model):
     """A loaded segmentation model."""
 
     def __init__(
-        self, stage: ImageSegmentation, segmenter: "Segmenter", labels: Sequence[str]
+        self,
+        stage: ImageSegmentation,
+        segmenter: "Segmenter | SelfieSegmenter",
+        labels: Sequence[str],
     ) -> None:
         from actors.seeing.segments import Bounds
 

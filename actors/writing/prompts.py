@@ -83,17 +83,11 @@ class Prompts:
 
     def _asked(self, row: Row) -> str | list[Message]:
         """Return what the row asks: a text, or a chat."""
-        prompt, messages = row.get("prompt"), row.get("messages")
-        if prompt is None and messages is None:
-            raise RowRejected("null_input", "both 'prompt' and 'messages' are null")
-        if prompt is not None and messages is not None:
-            raise RowRejected("two_inputs", "the row has a 'prompt' and 'messages'; leave one null")
-        if prompt is not None:
-            return full_text_of(row, "prompt")
-        if not self.chats:
+        asked = asked_of(row)
+        if not self.chats and not isinstance(asked, str):
             message = "'messages' need a model with a chat template, and chat: auto"
             raise RowRejected("no_chat_template", message)
-        return [message_of(one) for one in _list_of(messages)]
+        return asked
 
     def _written(self, asked: str | list[Message]) -> str:
         """Return the whole prompt as the model reads it."""
@@ -170,6 +164,18 @@ def _ends_of(text: str, over: int, places: Callable[[str], list[int]]) -> Iterat
     while over < len(starts):
         yield text[starts[over] :]
         over, step = over + step, 2 * step
+
+
+def asked_of(row: Row) -> str | list[Message]:
+    """Return what a row asks, a text or a chat; raise RowRejected unless it is just one of them."""
+    prompt, messages = row.get("prompt"), row.get("messages")
+    if prompt is None and messages is None:
+        raise RowRejected("null_input", "both 'prompt' and 'messages' are null")
+    if prompt is not None and messages is not None:
+        raise RowRejected("two_inputs", "the row has a 'prompt' and 'messages'; leave one null")
+    if prompt is not None:
+        return full_text_of(row, "prompt")
+    return [message_of(one) for one in _list_of(messages)]
 
 
 def _list_of(messages: Any) -> list[Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import transformers as hf
 
 from tests.tiny.case import Case, Row
-from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, saved, sees
-from tests.tiny.text import bert_tokenizer, byte_tokenizer, wordpieces
+from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, THINGS, saved, sees
+from tests.tiny.text import LINES, bert_tokenizer, byte_tokenizer, labelled, wordpieces
 
 
 def _blip_config() -> Any:
@@ -41,6 +41,19 @@ def blip(folder: Path) -> Path:
 
 def blip_answerer(folder: Path) -> Path:
     return _blip(folder, hf.BlipForQuestionAnswering)
+
+
+def vilt(folder: Path, **settings: Any) -> Path:
+    """An eye for patches of 8 and questions of 40 tokens."""
+    words = {"vocab_size": len(wordpieces()), "max_position_embeddings": 40}
+    config = hf.ViltConfig(
+        image_size=64, patch_size=8, **words, **SIZE, **labelled(THINGS), **settings
+    )
+    pictures = hf.ViltImageProcessorPil(size={"shortest_edge": 32}, size_divisor=8)
+    tokenizer = bert_tokenizer()
+    tokenizer.model_max_length = 40
+    model = hf.ViltForQuestionAnswering(config)
+    return saved(folder, model, hf.ViltProcessor(pictures, tokenizer))
 
 
 def git(folder: Path) -> Path:
@@ -106,6 +119,21 @@ def painted(folder: Path) -> Path:
 
 
 CAPTIONS: list[Row] = [*PICTURES, *({**row, "prompt": "the film was"} for row in PICTURES[:2])]
+QUESTIONS: list[Row] = [
+    {**row, "question": words}
+    for row, words in zip(
+        [*PICTURES, *PICTURES[:2]],
+        ["what is good ?", "who ?", *LINES[:2], "why ?", "what ?", "where is it again ?"],
+        strict=True,
+    )
+]
+NO_QUESTIONS: dict[str, Row] = {
+    **{reason: {**row, "question": "why ?"} for reason, row in NO_PICTURES.items()},
+    "wrong_type": {**PICTURES[0], "question": 7},
+    "empty_text": {**PICTURES[0], "question": " \n"},
+    "too_long": {**PICTURES[0], "question": "good " * 60},
+    "invalid_text": {**PICTURES[0], "question": "a\ud800"},
+}
 
 CASES: dict[str, Case] = {
     "image-captioning": Case(
@@ -118,4 +146,5 @@ CASES: dict[str, Case] = {
         },
         {"max_new_tokens": 8},
     ),
+    "visual-question-answering": Case(vilt, QUESTIONS, NO_QUESTIONS),
 }

@@ -51,7 +51,9 @@ def _state(network: SelfieNetwork, graph: Graph) -> State:
 def _layers(graph: Graph) -> Iterator[tuple[str, Array, Array]]:
     """Yield the kind, the weights and the bias of each convolution; weights are stored with 16
     bits, and widened by an operator of their own."""
-    wide = {step.outputs[0]: step.inputs[0] for step in graph.operators if step.kind == "DEQUANTIZE"}
+    wide = {
+        step.outputs[0]: step.inputs[0] for step in graph.operators if step.kind == "DEQUANTIZE"
+    }
     for step in graph.operators:
         if step.kind in KINDS:
             weight, bias = (graph.constant(wide.get(n, n)) for n in step.inputs[-2:])

@@ -1,0 +1,1 @@
+"""Things in space: cameras, points, poses from several views, and how things lie to each other."""
