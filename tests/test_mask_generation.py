@@ -119,6 +119,14 @@ def test_everything_is_what_the_pipeline_finds(tiny: Build) -> None:
     assert [one["rle"]["counts"] for one in found] == [rles[n]["counts"] for n in order]
 
 
+def test_boxes_of_another_stage_are_prompts_as_any(tiny: Build) -> None:
+    files, boxes = tiny(sam), [dict(zip(SIDES, box, strict=True)) for box in BOXES]
+    things = [{"label": "cat", "score": 0.9, "box": box} for box in boxes]
+    assert answer(files, {"detections": things}) == answer(files, {"boxes": boxes})
+    empty = answer(files, {"boxes": [dict(zip(SIDES, (9, 9, 9, 20), strict=True))]})
+    assert isinstance(empty, RowRejected) and empty.reason == "no_box"
+
+
 def test_of_masks_that_overlap_the_best_is_kept() -> None:
     def found(xmin: int, xmax: int, score: float) -> Found:
         inside = np.zeros((10, 20), dtype=bool)
@@ -143,7 +151,6 @@ def test_masks_beyond_the_most_are_counted(tiny: Build) -> None:
         ({"points": [{"x": 97, "y": 3}]}, "not in a picture of 96 x 64"),
         ({"points": [{"x": float("nan"), "y": 3}]}, "nan, 3 is not in"),
         ({"points": [{"x": 7, "y": 3, "positive": False}]}, "only by points outside"),
-        ({"boxes": [dict(zip(SIDES, (9, 9, 9, 20), strict=True))]}, "has no inside"),
     ],
 )
 def test_prompts_that_mark_nothing_are_rejected(row: Row, why: str, tiny: Build) -> None:

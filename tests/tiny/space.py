@@ -257,18 +257,19 @@ CASES: dict[str, Case] = {
     "mask-generation": Case(
         sam,
         [
-            {"points": None, "boxes": None, **picture, **marks}
+            {"points": None, "boxes": None, "detections": None, **picture, **marks}
             for picture, marks in zip(PICTURES, MARKS, strict=True)
         ],
         {
             **{
-                reason: {"points": None, "boxes": None, **row}
+                reason: {"points": None, "boxes": None, "detections": None, **row}
                 for reason, row in NO_PICTURES.items()
             },
             "bad_prompt": {
                 **PICTURES[0],
                 "points": [{"x": 500, "y": 3, "positive": True}],
                 "boxes": None,
+                "detections": None,
             },
         },
         {"points_per_side": 4, "min_score": 0.0, "min_stability": 0.0},
