@@ -30,10 +30,27 @@ READERS_OF_TEXT = "pp_ocr"
 LAYOUTS = "pp_doclayout"
 """Families with answers of their own, and image processors that need torchvision."""
 
+GROUNDERS = {
+    "grounding-dino": "dino",
+    "mm-grounding-dino": "dino",
+    "owlv2": "owl",
+    "owlvit": "owl",
+}
+"""Families that find what phrases name -> how they take the phrases."""
+
 
 def box_of(edges: Sequence[float]) -> Row:
     """Return a box with its names."""
     return dict(zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True))
+
+
+def named(labels: Sequence[str], found: Sequence[Any], most: int) -> list[Row]:
+    """Return the first `most` as detections: `found` is arrays of label numbers, scores, edges."""
+    few: Any = zip(*(values[:most].tolist() for values in found), strict=True)
+    return [
+        {"label": labels[n], "label_id": n, "score": score, "box": box_of(edges)}
+        for n, score, edges in few
+    ]
 
 
 def edges_of(place: Any) -> list[float]:

@@ -53,3 +53,12 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
         np.testing.assert_allclose(*arrays, rtol=tolerance, atol=tolerance, err_msg=where)
     else:
         assert found == expected, f"{where}: {found!r} for {expected!r}"
+
+
+def assert_same_things(found: Any, expected: Any, side: float = 150) -> None:
+    """Compare detections: scores to 1e-5, places to 1e-5 of a picture's longest side in pixels."""
+    plain = [[{k: v for k, v in one.items() if k != "box"} for one in x] for x in (found, expected)]
+    assert_close(*plain, 1e-5)
+    for one, other in zip(found, expected, strict=True):
+        for name in other["box"]:
+            assert abs(one["box"][name] - other["box"][name]) <= 1e-5 * side, (one, other)

@@ -16,7 +16,7 @@ from actors.seeing.detectors import load_detector
 from actors.stage import Device, ModelFiles, Row
 from actors.vision.object_detection import ObjectDetection
 from actors.worker import Worker
-from tests.close import assert_close
+from tests.close import assert_close, assert_same_things
 from tests.tiny.detect import LABELS, d_fine, detr, rt_detr_v2, yolos
 from tests.tiny.seeing import PICTURES, encoded, photo
 
@@ -51,10 +51,10 @@ def finds(files: ModelFiles, rows: list[Row], **options: Any) -> list[Any]:
 def test_a_detector_finds_what_transformers_finds(build: Any, tiny: Build) -> None:
     files = tiny(build)
     answers = finds(files, PICTURES)
-    wanted = [plain(files.folder, row, 0.1) for row in PICTURES]
-    assert any(wanted)
-    # Boxes are in pixels of pictures of up to 150.
-    assert_close([answer["detections"] for answer in answers], wanted, 2e-4)
+    for row, answer in zip(PICTURES, answers, strict=True):
+        wanted = plain(files.folder, row, 0.1)
+        assert_same_things(answer["detections"], wanted)
+        assert wanted
 
 
 def test_the_boxes_are_those_of_pipeline_but_not_cut_to_whole_pixels(tiny: Build) -> None:

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from transformers import AutoModelForObjectDetection
 
-from actors.detections import box_of, why_no_detector, why_unknown
+from actors.detections import named, why_no_detector, why_unknown
 from actors.errors import StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
 from actors.seeing.distances import Found
 from actors.seeing.nanodet import NANODET, NanoDetDetector
+from actors.seeing.picodet import PICODET, PicoDetDetector
 from actors.seeing.viewer import Viewer
 from actors.stage import Batching, Device, Item, Row
 
@@ -46,8 +47,9 @@ def load_detector(folder: Path, device: Device, backend: str = "pil") -> Detecto
     problem = why_no_detector("a detector", config)
     if problem:
         raise StageFailed(f"{folder}: {problem}")
-    if config["model_type"] == NANODET:
-        return NanoDetDetector(folder, device)
+    own = {NANODET: NanoDetDetector, PICODET: PicoDetDetector}.get(config["model_type"])
+    if own is not None:
+        return own(folder, device)
     return TransformerDetector(folder, device, backend)
 
 
@@ -79,15 +81,19 @@ class TransformerDetector:
         every = self.viewer.eye.processor.post_process_object_detection(
             outputs, threshold=-1.0, target_sizes=torch.tensor(sizes, device=outputs.logits.device)
         )
-        return [_found(one, *size) for one, size in zip(every, sizes, strict=True)]
+        numbers = [
+            [one[name].cpu().numpy() for name in ("labels", "scores", "boxes")] for one in every
+        ]
+        return [ordered(*one, *size) for one, size in zip(numbers, sizes, strict=True)]
 
 
-def _found(things: dict[str, torch.Tensor], height: int, width: int) -> Found:
-    scores = things["scores"].cpu().numpy()
+def ordered(
+    labels: np.ndarray, scores: np.ndarray, boxes: np.ndarray, height: int, width: int
+) -> Found:
+    """Return what was found best first, boxes cut to the picture."""
     order = np.argsort(-scores, kind="stable")
-    boxes = np.clip(things["boxes"].cpu().numpy(), 0, [width, height, width, height])
-    labels = things["labels"].cpu().numpy().astype(np.int64)
-    return Found(labels[order], scores[order], boxes[order].astype(np.float32))
+    inside = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    return Found(labels[order].astype(np.int64), scores[order], inside[order])
 
 
 class Chooser:
@@ -113,8 +119,4 @@ class Chooser:
 
     def named(self, found: Found, most: int) -> list[Row]:
         """Return the first `most` as detections."""
-        few: Any = zip(*(values[:most].tolist() for values in found), strict=True)
-        return [
-            {"label": self.known[n], "label_id": n, "score": score, "box": box_of(edges)}
-            for n, score, edges in few
-        ]
+        return named(self.known, found, most)

@@ -28,7 +28,7 @@ class ObjectDetection(ImageStage):
 
     threshold: float = option(0.5, "Things must score more.", ge=0, lt=1)
     max_detections: int = option(100, "Most things of a picture, the best.", ge=1, le=1_000)
-    labels: list[str] | None = option(
+    labels: tuple[str, ...] | None = option(
         None, "Labels to keep, as the model spells them; all by default.", min_length=1
     )
 

