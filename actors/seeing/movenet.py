@@ -45,7 +45,7 @@ NEAR = 1.8
 
 ROOM = 1.2
 """The square's side in longest sides of the person's box. With 1.0 to 1.5 joints of five persons
-are off by 1.4 to 1.9 % of the box, with 1.75 by 2.3 %."""
+are off by 1.3 to 1.8 % of its longest side, with 1.75 by 2.2 %."""
 
 
 class Block(nn.Module):
