@@ -182,6 +182,11 @@ class Stage(BaseModel):
         """The columns that the stage adds, given its options."""
         raise NotImplementedError
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether it takes a model at all, given its options: not where a program does the work."""
+        return self.models is not None
+
     def inputs(self, config: Mapping[str, Any] | None) -> Columns:
         """The columns that the stage reads with a model of this config.json, if it has one.
 

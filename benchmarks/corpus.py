@@ -50,15 +50,17 @@ def write_images(folder: Path, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(2)
     for number in range(count):
-        Image.fromarray(_photo(random)).save(folder / f"{number:06}.jpg", quality=QUALITY)
+        Image.fromarray(photo(random, WIDTH, HEIGHT)).save(
+            folder / f"{number:06}.jpg", quality=QUALITY
+        )
 
 
-def _photo(random: np.random.Generator) -> np.ndarray:
-    """Return pixels (HEIGHT, WIDTH, 3), uint8: octaves of noise, halved in strength each time."""
-    total = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+def photo(random: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Return pixels (height, width, 3), uint8: octaves of noise, halved in strength each time."""
+    total = np.zeros((height, width, 3), np.float32)
     for octave, cells in enumerate((4, 8, 16, 32, 64)):
         small = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
         # Nearest at the second octave makes hard edges.
         how = Image.Resampling.NEAREST if octave == 1 else Image.Resampling.BICUBIC
-        total += np.asarray(small.resize((WIDTH, HEIGHT), how), np.float32) / 2 ** (octave + 1)
+        total += np.asarray(small.resize((width, height), how), np.float32) / 2 ** (octave + 1)
     return (total + random.normal(0, 4, total.shape)).clip(0, 255).astype(np.uint8)

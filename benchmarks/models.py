@@ -35,11 +35,16 @@ def make_text_model(folder: Path, texts: Iterable[str], layers: int = 6) -> None
 
 def make_image_model(folder: Path) -> None:
     """Save a ViT of the size "tiny" (5.5 M parameters, 224 x 224 pixels) with its processor."""
+    make_vit(folder, width=192, heads=3)
+
+
+def make_vit(folder: Path, width: int, heads: int) -> None:
+    """Save a ViT of 12 layers for 224 x 224 pixels with its processor."""
     config = hf.ViTConfig(
-        hidden_size=192,
+        hidden_size=width,
         num_hidden_layers=12,
-        num_attention_heads=3,
-        intermediate_size=768,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
         num_labels=LABELS,
     )
     torch.manual_seed(0)

@@ -326,7 +326,7 @@ VERBS: dict[str, tuple[Verb, Callable[[argparse.ArgumentParser], None], str, str
     "train": (
         _train,
         _takes_training,
-        "train a model on a table, to be used as a stage",
+        "train a model on a table or on good pictures, to be used as a stage",
         "gristmill train churn.yaml",
     ),
     "models": (

@@ -1,52 +1,38 @@
 """`gristmill train`: fits a model as a file says, measures it, and puts its folder in place."""
 
-import json
 import os
-import secrets
-import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actors.architecture import is_text_encoder, why_not
-from actors.errors import SinkFailed, UsageError, nearest
+from actors.errors import UsageError, nearest
 from actors.models.embedded import PREFIX
 from actors.models.folder import content_hash
 from actors.models.reference import config_of, fetch, resolve
-from actors.tables.stored import FAMILY
 from actors.tables.training import EncoderChoice, Report, Settings
 from actors.tables.training import train as fit
+from jobs.placing import Place, put
+from jobs.train_pictures import print_pictures, train_pictures
 from pipelines.file import checked, override
 from pipelines.file import read as read_file
+from pipelines.picture_training import PictureTraining
 from pipelines.training import TableRead, TableTraining, check_model, goal_of, read_table
 
 ENCODER = PREFIX + "all-minilm-l6-v2"
 """The text encoder when the file names none: it needs no hub."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a training was asked for: its file, and the folder of the embedded models."""
-
-    file: Path
-    cache: Path
-    fresh: bool
-
-    @property
-    def base(self) -> Path:
-        """The folder where the file's relative paths begin."""
-        return self.file.resolve().parent
+Training = TableTraining | PictureTraining
+"""A training file of any kind."""
 
 
-def load(path: Path, settings: Sequence[str] = ()) -> TableTraining:
+def load(path: Path, settings: Sequence[str] = ()) -> Training:
     """Read and check a training file; `settings` are `a.b=value` overrides. Raises UsageError."""
     data = read_file(path)
     if not isinstance(data, dict):
-        raise UsageError(
-            f"{path.name}: a training file is a mapping with task, source, target and output."
-        )
+        raise UsageError(f"{path.name}: a training file is a mapping with task, source and output.")
     if "stages" in data and "task" not in data:
         raise UsageError(f"{path.name}: this looks like a pipeline:  gristmill run {path.name}")
     for setting in settings:
@@ -61,7 +47,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> TableTraining:
     return checked(TASKS[task][0], data, path.name)
 
 
-def train(training: TableTraining, file: Path, cache: Path, fresh: bool = False) -> dict[str, Any]:
+def train(training: Training, file: Path, cache: Path, fresh: bool = False) -> dict[str, Any]:
     """Train as a file asks; returns the report. `cache` is the folder of the embedded models.
 
     Raises UsageError, RunFailed when an embedded model or the source fails, and SinkFailed when
@@ -75,8 +61,7 @@ def train(training: TableTraining, file: Path, cache: Path, fresh: bool = False)
 
 def train_table(training: TableTraining, place: Place) -> dict[str, Any]:
     """Train a model of tables: read, fit beside the output, and swap it in by a rename."""
-    output = (place.base / Path(training.output).expanduser()).resolve()
-    _check_output(output, place.fresh)
+    output = place.output(training.output)
     check_model(training)
     read = read_table(training, place.base)
     settings = Settings(
@@ -90,15 +75,7 @@ def train_table(training: TableTraining, place: Place) -> dict[str, Any]:
         encoder=_encoder(training, place),
     )
     trained = fit(read.table, settings)
-    aside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
-    try:
-        aside.mkdir(parents=True)
-        trained.save(aside)
-        _put(aside, output)
-    except OSError as error:
-        raise SinkFailed(f"the model cannot be written to {output}: {error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    put(trained.save, output)
     return _said(training, trained.report, read, output)
 
 
@@ -113,48 +90,6 @@ def _encoder(training: TableTraining, place: Place) -> EncoderChoice | None:
     if not is_text_encoder(config):
         raise UsageError(why_not("encoder:", "a text encoder (such as BertModel)", config))
     return EncoderChoice(name, ref.revision, folder)
-
-
-def _check_output(output: Path, fresh: bool) -> None:
-    """Refuse a folder that is not ours, and a model that is there unless it is to be replaced."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not _is_ours(output):
-        raise UsageError(
-            f"{output} holds something that gristmill train did not write, and is left alone.\n"
-            "  name another folder:  output: models/NEW_FOLDER"
-        )
-    if not fresh:
-        raise UsageError(
-            f"{output} holds a trained model already.\n"
-            "  to replace it:  gristmill train FILE --fresh"
-        )
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        said = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(said, dict) and said.get("model_type") == FAMILY
-
-
-def _put(aside: Path, output: Path) -> None:
-    """Sync what was written, and rename it into place. An old model goes last; a kill between the
-    two renames leaves it beside the output, under a hidden name."""
-    for path in [*aside.iterdir(), aside]:
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
-    old = aside.with_name(aside.name + ".old")
-    if output.exists():
-        output.rename(old)
-    try:
-        aside.rename(output)
-    finally:
-        if old.exists() and not output.exists():
-            old.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _said(training: TableTraining, report: Report, read: TableRead, output: Path) -> dict[str, Any]:
@@ -178,6 +113,11 @@ def _said(training: TableTraining, report: Report, read: TableRead, output: Path
 
 def print_report(report: dict[str, Any]) -> None:
     """The report for people, on stderr."""
+    TASKS[report["task"]][2](report)
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """The report of a model of tables, on stderr."""
     rows = report["rows"]
     baseline = "mean" if "MAE" in report["metrics"] else "shares"
     lines = [
@@ -202,10 +142,12 @@ def print_report(report: dict[str, Any]) -> None:
 BASELINES = {"mean": "always the mean", "shares": "the commonest class"}
 """What the model is compared with."""
 
-Trainer = Callable[[TableTraining, Place], dict[str, Any]]
+Trainer = Callable[[Any, Place], dict[str, Any]]
+Printer = Callable[[dict[str, Any]], None]
 
-TASKS: dict[str, tuple[type[TableTraining], Trainer]] = {
-    "tabular-classification": (TableTraining, train_table),
-    "tabular-regression": (TableTraining, train_table),
+TASKS: dict[str, tuple[type[TableTraining] | type[PictureTraining], Trainer, Printer]] = {
+    "anomaly-detection": (PictureTraining, train_pictures, print_pictures),
+    "tabular-classification": (TableTraining, train_table, print_table),
+    "tabular-regression": (TableTraining, train_table, print_table),
 }
-"""The tasks that can be trained: what their file says, and what trains them."""
+"""The tasks that can be trained: what their file says, what trains them, what prints the report."""

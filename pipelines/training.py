@@ -91,7 +91,7 @@ def read_table(training: TableTraining, base: Path) -> TableRead:
     tables = [wanted.empty_table()]
     left_out = {"not drawn": rows - min(rows, training.max_rows)} if drawn is not None else {}
     for start, unit in _units(extents):
-        table = _read(source, unit, wanted)
+        table = read_unit(source, unit, wanted)
         if drawn is not None:
             table = table.filter(pa.array(drawn[start : start + table.num_rows]))
         good = pc.is_null(table["_reject"])
@@ -134,7 +134,8 @@ def _units(extents: list[Extent]) -> Iterator[tuple[int, Unit]]:
         start += unit.rows
 
 
-def _read(source: Source, unit: Unit, columns: pa.Schema) -> pa.Table:
+def read_unit(source: Source, unit: Unit, columns: pa.Schema) -> pa.Table:
+    """Read a unit whole. Raises SourceFailed."""
     found = source.read(unit, columns)
     if found.skipped:
         file, why = found.skipped[0]

@@ -46,7 +46,7 @@ def test_a_picture_is_enlarged_as_transformers_does_and_padding_is_cut_off(
     assert np.abs(seen(answer["result"]) - wanted[: 2 * size[1], : 2 * size[0]]).max() <= 1
 
 
-@pytest.mark.parametrize("size", [(300, 170), (129, 96), (97, 200)])
+@pytest.mark.parametrize("size", [(170, 97), (129, 96), (97, 130)])
 def test_tiles_show_no_seam_where_the_model_sees_no_farther_than_their_halo(
     size: tuple[int, int], tiny: Build
 ) -> None:

@@ -80,6 +80,18 @@ def test_boxes_are_outlined_as_by_the_plain_model(tiny: Build) -> None:
             assert mine["area"] == masks[n, k].sum()
 
 
+def test_what_a_stage_before_found_is_outlined_as_its_boxes_are(tiny: Build) -> None:
+    files = tiny(sam)
+    boxes = [dict(zip(SIDES, box, strict=True)) for box in BOXES]
+    things = {"detections": [{"box": box} for box in boxes]}
+    assert answer(files, things) == answer(files, {"boxes": boxes})
+    assert answer(files, {"boxes": boxes[:1], "detections": things["detections"][1:]}) == answer(
+        files, things
+    )
+    assert answer(files, {"detections": []}) == {"masks": [], "masks_left_out": 0}
+    assert answer(files, {"detections": [{"box": None}]}).reason == "no_box"
+
+
 def test_points_mark_objects_each_or_one_together(tiny: Build) -> None:
     files, places = tiny(sam), [[10.0, 12.0], [70.0, 30.0]]
     points = [{"x": x, "y": y} for x, y in places]
@@ -107,6 +119,14 @@ def test_everything_is_what_the_pipeline_finds(tiny: Build) -> None:
     assert [one["rle"]["counts"] for one in found] == [rles[n]["counts"] for n in order]
 
 
+def test_boxes_of_another_stage_are_prompts_as_any(tiny: Build) -> None:
+    files, boxes = tiny(sam), [dict(zip(SIDES, box, strict=True)) for box in BOXES]
+    things = [{"label": "cat", "score": 0.9, "box": box} for box in boxes]
+    assert answer(files, {"detections": things}) == answer(files, {"boxes": boxes})
+    empty = answer(files, {"boxes": [dict(zip(SIDES, (9, 9, 9, 20), strict=True))]})
+    assert isinstance(empty, RowRejected) and empty.reason == "no_box"
+
+
 def test_of_masks_that_overlap_the_best_is_kept() -> None:
     def found(xmin: int, xmax: int, score: float) -> Found:
         inside = np.zeros((10, 20), dtype=bool)
@@ -131,7 +151,6 @@ def test_masks_beyond_the_most_are_counted(tiny: Build) -> None:
         ({"points": [{"x": 97, "y": 3}]}, "not in a picture of 96 x 64"),
         ({"points": [{"x": float("nan"), "y": 3}]}, "nan, 3 is not in"),
         ({"points": [{"x": 7, "y": 3, "positive": False}]}, "only by points outside"),
-        ({"boxes": [dict(zip(SIDES, (9, 9, 9, 20), strict=True))]}, "has no inside"),
     ],
 )
 def test_prompts_that_mark_nothing_are_rejected(row: Row, why: str, tiny: Build) -> None:

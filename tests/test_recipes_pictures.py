@@ -1,18 +1,25 @@
 """The recipes for pictures, pages and videos run on a real Ray as their files say."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
-from actors.stage import ModelFiles
+from actors.stage import ModelFiles, Row
+from jobs.search import run as search
+from pipelines.search import Query
 from tests.recipes import answers, go, listed
 from tests.tiny import comparing, films, telling, video
+from tests.tiny.seeing import encoded, photo
 from tests.world import World
 
 pytestmark = pytest.mark.ray
 
 Build = Callable[..., ModelFiles]
+PLACES = {"_source": "string", "_row": "int64", "path": "string"}
+BOX = "box: struct<xmin: float, ymin: float, xmax: float, ymax: float>"
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> None:
@@ -36,9 +43,7 @@ def test_a_video_catalogue_says_what_happens_and_shows_a_cover(
     assert (outcome.exit_code, outcome.rows, outcome.rejected) == (0, 2, 1)
     assert world.rejects("stage", "reason") == {("cut.mp4", 0): ("source", "truncated_video")}
     assert columns == {
-        "_source": "string",
-        "_row": "int64",
-        "path": "string",
+        **PLACES,
         "video_seconds": "double",
         "video_width": "int32",
         "video_height": "int32",
@@ -57,3 +62,69 @@ def test_a_video_catalogue_says_what_happens_and_shows_a_cover(
         assert 0 <= row["cover_time"] <= row["clips"][-1]["end"] <= row["video_seconds"] + 1e-3
         assert len(row["cover_vector"]) == 32
     assert rows[0]["cover_vector"] != rows[1]["cover_vector"]
+
+
+# photos -------------------------------------------------------------------------------------
+
+
+def clock(width: int = 480, height: int = 360, r: int = 130) -> Image.Image:
+    """A wall with a clock in the middle, `r` pixels in radius, at nine minutes to two."""
+    image = Image.new("RGB", (width, height), (200, 190, 170))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(r / 5)
+    x, y = width / 2, height / 2
+    draw.ellipse((x - r, y - r, x + r, y + r), fill="white", outline="black", width=r // 11)
+    for hour in range(12):
+        way = math.pi * hour / 6
+        place = (x + 0.8 * r * math.sin(way), y - 0.8 * r * math.cos(way))
+        draw.text(place, str(hour or 12), font=font, fill="black", anchor="mm")
+    draw.line((x, y, x + 0.38 * r, y - 0.3 * r), fill="black", width=r // 16)
+    draw.line((x, y, x - 0.15 * r, y - 0.65 * r), fill="black", width=r // 21)
+    return image
+
+
+@pytest.mark.embedded
+def test_a_photo_library_says_what_is_seen_and_can_be_searched(
+    world: World, tiny: Build, cache: Path
+) -> None:
+    files = {
+        "clock.png": encoded(clock()),
+        "cut.jpg": encoded(photo(400, 300), "JPEG")[:3000],
+        "discs.jpg": encoded(photo(160, 120, 7), "JPEG"),
+    }
+    fill(world.path / "photos", files)
+    models = {2: tiny(telling.blip).folder, 3: tiny(comparing.siglip).folder}
+    outcome = go(world, cache, "photo-library", models)
+    columns, rows = answers(world)
+    assert (outcome.exit_code, outcome.rows, outcome.rejected) == (0, 2, 1)
+    assert world.rejects("stage", "reason") == {
+        ("cut.jpg", 0): ("image-classification", "truncated_image")
+    }
+    assert columns == {
+        **PLACES,
+        "subject": "string",
+        "subject_score": "float",
+        "detections": listed(f"label: string, label_id: int32, score: float, {BOX}"),
+        "detection_count": "int32",
+        "caption": "string",
+        "caption_score": "float",
+        "photo_vector": "list<element: float>",
+    }
+    assert not any(None in row.values() for row in rows)
+    assert (rows[0]["subject"], rows[0]["subject_score"] > 0.4) == ("analog clock", True)
+    (found,) = rows[0]["detections"]
+    assert found["label"] == "clock"
+    assert list(found["box"].values()) == pytest.approx([110, 50, 370, 310], abs=6)
+    by_words, by_picture = (
+        searched(world, cache, query)
+        for query in (Query("text", "good"), Query("image", files["discs.jpg"]))
+    )
+    assert {row["path"] for row in by_words} == {row["path"] for row in rows}
+    assert [Path(row["path"]).name for row in by_picture] == ["discs.jpg", "clock.png"]
+    assert by_picture[0]["score"] == pytest.approx(1, abs=1e-5)
+
+
+def searched(world: World, cache: Path, query: Query) -> list[Row]:
+    """What `gristmill search` finds in the world's output."""
+    rows: list[Row] = search(world.out.full(""), query, None, 10, world.path, cache)["rows"]
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    return rows

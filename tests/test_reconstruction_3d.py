@@ -15,10 +15,11 @@ from actors.stage import ModelFiles, Row
 from actors.vision.depth_estimation import DepthEstimation
 from actors.vision.reconstruction_3d import Reconstruction3D
 from actors.worker import Worker
+from benchmarks.rooms import turn_of
 from tests.tiny.detect import lightglue
 from tests.tiny.seeing import encoded, photo
 from tests.tiny.space import depth_anything, metric_depth, no_model
-from tests.tiny.views import PLACES, turn_of, views
+from tests.tiny.views import PLACES, views
 
 Build = Callable[..., ModelFiles]
 IMAGE = photo(96, 64, 1)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.errors import SinkFailed
+from actors.errors import SinkFailed, UsageError
 from actors.multimodal.image_text_retrieval import ImageTextRetrieval
 from actors.stage import ModelFiles
 from actors.worker import Worker
@@ -244,16 +244,22 @@ def test_pictures_are_found_by_a_text_and_by_a_picture(tiny: Build, tmp_path: Pa
     assert (same["_row"], same["rank"]) == (2, 1) and same["score"] == pytest.approx(1, abs=1e-5)
 
 
-def test_a_voice_is_found_by_a_recording(tiny: Build, tmp_path: Path) -> None:
-    files = tiny(TINY["speaker-embedding"].build)
+@pytest.mark.parametrize(
+    ("task", "kind"), [("speaker-embedding", "audio"), ("image-feature-extraction", "image")]
+)
+def test_voices_and_pictures_are_found_by_files(
+    task: str, kind: str, tiny: Build, tmp_path: Path
+) -> None:
+    files, rows = tiny(TINY[task].build), list(TINY[task].good)
     others = {name: str(folder) for name, folder in files.others.items()}
-    stage = {"task": "speaker-embedding", "model": str(files.folder), "options": others}
-    library = Library(tmp_path, stage, pa.schema([("audio", pa.binary())]))
-    recordings = list(TINY["speaker-embedding"].good)
-    answers: list[Any] = Worker(library.plan.steps[0].stage, files).answer(recordings)
+    stage = {"task": task, "model": str(files.folder), "options": others}
+    library = Library(tmp_path, stage, pa.schema([(kind, pa.binary())]))
+    answers: list[Any] = Worker(library.plan.steps[0].stage, files).answer(rows)
     library.add("a", {"embedding": [answer["embedding"] for answer in answers]})
-    (same, *_) = library.search(Query("audio", recordings[2]["audio"]))
+    (same, *_) = library.search(Query(kind, rows[2][kind]))
     assert same["_row"] == 2 and same["score"] == pytest.approx(1, abs=1e-5)
+    with pytest.raises(UsageError, match=f"--{kind} FILE"):
+        library.search(Query("text", "a red car"))
 
 
 def refused(*arguments: str, capsys: Any) -> str:

@@ -41,3 +41,18 @@ def test_a_stage_that_does_not_round_reads_only_what_loses_nothing() -> None:
 
 def test_a_stage_that_rounds_does_not_round_whole_numbers() -> None:
     assert not fits(pa.float64(), pa.int64(), rounds=True)
+
+
+def test_a_struct_is_read_by_its_fields_names_and_may_have_more() -> None:
+    box = pa.struct({"x": pa.int32(), "y": pa.int32()})
+    things = pa.list_(pa.struct({"label": pa.string(), "score": pa.float32(), "box": box}))
+    rows = [[{"label": "cat", "score": 0.5, "box": {"x": 1, "y": 2}}], [], None]
+    wanted = pa.list_(pa.struct({"box": pa.struct({"y": pa.int64()}), "label": pa.string()}))
+    assert fits(things, wanted)
+    assert pa.array(rows, things).cast(wanted).to_pylist() == [
+        [{"box": {"y": 2}, "label": "cat"}],
+        [],
+        None,
+    ]
+    for name, kind in [("box", pa.string()), ("score", pa.int32()), ("size", pa.int32())]:
+        assert not fits(things, pa.list_(pa.struct({name: kind})))

@@ -33,14 +33,23 @@ class Teller:
 
     auto: Any = AutoModelForImageTextToText
     goes_on = True
+    end: str | None = None
 
     def __init__(self, folder: Path, device: Device, backend: str, settings: Mapping[str, Any]):
         self.viewer = Viewer(self.auto, folder, device, backend)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.device = device
-        self.settings = settings
-        self.generation = Generation(self.writer, self.tokenizer, device)
+        ends = self._ends()
+        self.generation = Generation(self.writer, self.tokenizer, device, hidden=ends)
+        self.generation.ends += ends
+        marks = {"eos_token_id": self.generation.ends} if ends else {}
+        self.settings = {**settings, **marks}
         self.room  # noqa: B018 - raises
+
+    def _ends(self) -> list[int]:
+        """Return the token `end`, if the tokenizer has it: it ends answers beside the model's own
+        marks, and is left out of them."""
+        return [n] if self.end and (n := self.tokenizer.get_vocab().get(self.end)) else []
 
     @property
     def writer(self) -> Any:
@@ -215,6 +224,28 @@ class Painted(Teller):
     def inputs(self, items: Sequence[Item], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the pictures alone."""
         return {"pixel_values": pixels}
+
+
+class Donut(Painted):
+    """Donut, trained to answer questions about pages: it goes on after the question's marks."""
+
+    goes_on = True
+    end = "</s_answer>"
+
+    def ids(self, words: str) -> np.ndarray:
+        """Return the question with the marks that it was trained with.
+
+        Raises RowRejected (bad_prompt) for a question that holds such marks itself.
+        """
+        if "<s_" in words or "</s_" in words:
+            raise RowRejected("bad_prompt", "the question holds marks of the model's own, <s_...>")
+        asked = f"<s_docvqa><s_question>{words}</s_question><s_answer>"
+        return np.array(self.words_of(asked), np.int64)
+
+    def inputs(self, items: Sequence[Item], pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the pictures, and what the decoder goes on after."""
+        words = padded(items, None, self.device)["input_ids"]
+        return {"pixel_values": pixels, "decoder_input_ids": words}
 
 
 def _crossed(read: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -28,6 +28,7 @@ class ImageFeatureExtraction(ImageStage):
         licence="Apache-2.0",
         embedded="embedded:efficientnet-lite0",
     )
+    searched: ClassVar[Mapping[str, str]] = {"image": "embedding"}
 
     pooling: Literal["auto", "cls", "mean", "pooler"] = option(
         "auto",

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.detections import BOX
+from actors.detections import BOX, PLACES, edges_of
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.seeing.masks import RLE
@@ -32,23 +32,23 @@ MASK = pa.struct(
         ("mask", pa.binary()),
     ]
 )
-"""A mask; `prompt` counts the row's points, then its boxes, or the grid's points."""
-
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+"""A mask; `prompt` counts the row's points, its boxes and its detections, or the grid's points."""
 
 
 class MaskGeneration(ImageStage):
     """Outlines what points or boxes mark in a picture, or everything in it (Segment Anything).
 
-    `points` and `boxes` are columns of prompts, in pixels of the upright picture. A pipeline that
-    has neither, or a row where both are null, asks for everything: points on a grid mark things,
+    `points` and `boxes` are columns of prompts, in pixels of the upright picture; `detections` are
+    those of another stage, of which the boxes are used. A pipeline that has none of them, or a row
+    where all are null, asks for everything: points on a grid mark things,
     poor and unstable masks are left out, and of masks whose boxes overlap the best is kept, as in
     transformers' pipeline without crops. Marked objects are answered in their order, everything
     best first, `max_masks` at most.
 
     `score` is the IoU with the right mask that the model expects, `stability` the share of a mask
     that stays when the cutoff is moved; areas and boxes are in pixels. `rle` is COCO's run-length
-    encoding. Prompts outside the picture are rejected (bad_prompt). A picture is looked at once,
+    encoding. Prompts outside the picture are rejected (bad_prompt),
+    and boxes without an inside (no_box). A picture is looked at once,
     then asked `prompts_at_once` at a time. SAM 2 and 3 need torchvision and are refused.
     """
 
@@ -56,8 +56,9 @@ class MaskGeneration(ImageStage):
         **ImageStage.reads,
         "points": pa.list_(POINT),
         "boxes": pa.list_(BOX),
+        "detections": PLACES,
     }
-    optional_reads: ClassVar[frozenset[str]] = frozenset({"points", "boxes"})
+    optional_reads: ClassVar[frozenset[str]] = frozenset(reads) - {"image"}
     models: ClassVar[Defaults] = Defaults(hub="facebook/sam-vit-base", licence="Apache-2.0")
 
     points_mark: Literal["each", "together"] = option(
@@ -121,13 +122,13 @@ class Outliner(Model):
     def _prompts(self, row: Row, width: int, height: int) -> "Prompts | None":
         from actors.seeing.prompted import Prompts
 
-        points, boxes = row.get("points"), row.get("boxes")
-        if points is None and boxes is None:
+        points, marked = row.get("points"), boxes_of(row)
+        if points is None and marked is None:
             return None
         together = self.stage.points_mark == "together"
         places, labels = points_of(points or [], together)
-        corners = np.array([[box[s] for s in SIDES] for box in boxes or []], dtype=np.float32)
-        found = Prompts(places, labels, corners.reshape(-1, 4))
+        corners = np.array(marked or [], dtype=np.float32).reshape(-1, 4)
+        found = Prompts(places, labels, corners)
         _check_inside(found, width, height)
         return found
 
@@ -181,6 +182,17 @@ def points_of(points: Sequence[Row], together: bool) -> tuple[np.ndarray, np.nda
     return places.reshape(*labels.shape, 2), labels
 
 
+def boxes_of(row: Row) -> list[list[float]] | None:
+    """Return the edges of a row's boxes and of its detections, or None where it has neither.
+
+    Raises RowRejected (no_box) for one without four numbers, or with no inside.
+    """
+    boxes, detections = row.get("boxes"), row.get("detections")
+    if boxes is None and detections is None:
+        return None
+    return [edges_of(place) for place in [*({"box": b} for b in boxes or []), *(detections or [])]]
+
+
 def _check_inside(prompts: "Prompts", width: int, height: int) -> None:
     """Raise RowRejected (bad_prompt) where a prompt is not in the picture."""
     places = np.concatenate([prompts.points.reshape(-1, 2), prompts.boxes.reshape(-1, 2)])
@@ -188,6 +200,3 @@ def _check_inside(prompts: "Prompts", width: int, height: int) -> None:
     if not inside.all():
         x, y = places[~inside][0]
         raise RowRejected("bad_prompt", f"{x:g}, {y:g} is not in a picture of {width} x {height}")
-    empty = (prompts.boxes[:, 2:] <= prompts.boxes[:, :2]).any(axis=1)
-    if empty.any():
-        raise RowRejected("bad_prompt", f"box {prompts.boxes[empty][0].tolist()} has no inside")

@@ -6,6 +6,8 @@ make        save a random model of a real size.
 rows        the corpus.
 bare        the model's own loop, well batched: answers in order.
 pipeline    transformers.pipeline, or None where there is no such pipeline: answers in order.
+daft        optional: Daft, in an environment of its own (benchmarks/run.py --daft makes it).
+MODEL       optional: the class whose forward is the model's work; the rest is preparation.
 ALIKE       share of rows that must be answered alike by all: sums in another order tip a close
             decision.
 LIKE_PIPELINE  whether pipeline answers the same.

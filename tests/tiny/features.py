@@ -1,14 +1,20 @@
-"""Tiny models of each family that describe a picture in numbers."""
+"""Tiny models of each family that describe a picture in numbers, and what is made with them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers as hf
+from PIL import Image
 
+from actors.models.folder import content_hash
+from actors.seeing.anomalies import BackboneChoice, Settings, train
+from actors.stage import ModelFiles
 from tests.tiny.case import Case, Row
-from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, THINGS, saved, sees
+from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, THINGS, encoded, saved, sees
 from tests.tiny.text import labelled
 
 PATCHES = {"image_size": 32, "patch_size": 8}
@@ -93,6 +99,28 @@ def dinov2(folder: Path) -> Path:
     return describer(folder, "dinov2")
 
 
+def good_pictures(count: int = 24, seed: int = 100) -> list[Row]:
+    """Grey stripes, somewhat different each time."""
+    chance = np.random.default_rng(seed)
+    stripes = np.tile(np.arange(64) // 8 % 2 * 120 + 60, (64, 1))
+    made = [(stripes + chance.normal(0, 8, (64, 64))).clip(0, 255) for _ in range(count)]
+    return [{"image": encoded(Image.fromarray(one.astype(np.uint8)))} for one in made]
+
+
+def inspector(folder: Path, family: str = "dinov2", side: int = 32, **settings: Any) -> ModelFiles:
+    """Knows stripes, and by the tiny model of a family."""
+    backbone, model = folder / "backbone", folder / "model"
+    model.mkdir(parents=True)
+    describer(backbone, family)
+    asked = Settings(BackboneChoice(str(backbone), "1", backbone), side, **settings)
+    rows = good_pictures()
+    train(rows[:18], rows[18:], asked).save(model)
+    said = json.loads((model / "config.json").read_text())
+    said["backbone"]["revision"] = content_hash(backbone)
+    (model / "config.json").write_text(json.dumps(said))
+    return ModelFiles(model, {"backbone": backbone})
+
+
 PAIRS: list[Row] = [
     {"image": one["image"], "other_image": other["image"]}
     for one, other in zip(PICTURES, [*PICTURES[2:], *PICTURES[:2]], strict=True)
@@ -105,5 +133,6 @@ NO_OTHER = {
 CASES = {
     "image-feature-extraction": Case(dinov2, PICTURES, NO_PICTURES),
     "image-tagging": Case(tagger, PICTURES, NO_PICTURES),
+    "anomaly-detection": Case(inspector, [*PICTURES, *good_pictures(3, 7)], NO_PICTURES),
     "image-similarity": Case(dinov2, PAIRS, NO_OTHER),
 }

@@ -5,7 +5,9 @@ from typing import Any
 
 import transformers as hf
 
-from tests.tiny.case import Case, no_model
+from actors.stage import ModelFiles
+from tests.tiny.case import Case, Row, no_model
+from tests.tiny.detect import rt_detr_v2
 from tests.tiny.seeing import NO_PICTURES, PICTURES, THINGS, saved, sees
 from tests.tiny.text import labelled
 from tests.tiny.views import views
@@ -128,8 +130,8 @@ def depth_anything(folder: Path, **settings: Any) -> Path:
 
 
 def metric_depth(folder: Path) -> Path:
-    """Depths in metres, 20 at most."""
-    return depth_anything(folder, depth_estimation_type="metric", max_depth=20)
+    """Depths in metres, 1 at most: rounding is a part of the largest."""
+    return depth_anything(folder, depth_estimation_type="metric", max_depth=1)
 
 
 def dpt(folder: Path) -> Path:
@@ -235,6 +237,17 @@ MARKS: list[dict[str, Any]] = [
 """Prompts for PICTURES, by points, boxes, both, none, and for everything."""
 
 
+def seer(folder: Path) -> ModelFiles:
+    """A model of depth in metres, and a detector."""
+    return ModelFiles(metric_depth(folder / "depth"), {"detector": rt_detr_v2(folder / "detector")})
+
+
+def _alone(row: Row) -> Row:
+    """A row without what other stages might have said."""
+    names = ("detections", "depth", "depth_min", "depth_max", "depth_unit")
+    return {**dict.fromkeys(names), **row}
+
+
 LOW = {"threshold": 0.2, "overlap_threshold": 0.0}
 """Bounds that let a random model's segments through."""
 
@@ -244,18 +257,19 @@ CASES: dict[str, Case] = {
     "mask-generation": Case(
         sam,
         [
-            {"points": None, "boxes": None, **picture, **marks}
+            {"points": None, "boxes": None, "detections": None, **picture, **marks}
             for picture, marks in zip(PICTURES, MARKS, strict=True)
         ],
         {
             **{
-                reason: {"points": None, "boxes": None, **row}
+                reason: {"points": None, "boxes": None, "detections": None, **row}
                 for reason, row in NO_PICTURES.items()
             },
             "bad_prompt": {
                 **PICTURES[0],
                 "points": [{"x": 500, "y": 3, "positive": True}],
                 "boxes": None,
+                "detections": None,
             },
         },
         {"points_per_side": 4, "min_score": 0.0, "min_stability": 0.0},
@@ -270,5 +284,14 @@ CASES: dict[str, Case] = {
             "too_few_matches": {"image": None, "images": [one["image"] for one in PICTURES[:2]]},
         },
         {"max_keypoints": 250},
+    ),
+    "scene-understanding": Case(
+        seer,
+        [_alone(row) for row in PICTURES],
+        {
+            **{reason: _alone(row) for reason, row in NO_PICTURES.items()},
+            "bad_depth": {**_alone(PICTURES[0]), "depth": b"no map"},
+        },
+        {"threshold": 0.2, "max_objects": 5},
     ),
 }

@@ -24,7 +24,7 @@ MODELS = (
     Embedded(
         name="efficientnet-lite0",
         tasks=(
-            *("image-classification", "image-tagging"),
+            *("image-classification", "image-tagging", "anomaly-detection"),
             *("image-feature-extraction", "image-similarity"),
         ),
         wheel=Wheel(
