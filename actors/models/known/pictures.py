@@ -129,7 +129,7 @@ MODELS = (
         "parameters, 16-bit weights, by Google",
         quality="seen on 5 photos: a portrait and a standing man cut out cleanly, with what they "
         "hold (0.96 of what it and an outline drawn by hand cover together; 0.98 of another "
-        "portrait); other large things in front, a cat and a cup, are taken for people as well, and of "
-        "a motorcycle 3 % of the picture: use it where there are people. 0.014 CPU-s each",
+        "portrait); other large things in front, a cat and a cup, are taken for people as well, "
+        "and of a motorcycle 3 % of the picture: use it where there are people. 0.014 CPU-s each",
     ),
 )
