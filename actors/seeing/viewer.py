@@ -17,7 +17,7 @@ from actors.stage import Batching, Device, Item
 PIXELS = {"cpu": 8 * 224 * 224}
 PIXELS_GPU = 64 * 640 * 640
 # Micro-batches of 224 x 224 in a window: the next one is decoded while this one is on the device.
-# A tiny ViT stood still for 0.8 s in all, not for 2.9, while 48 photos of 12 megapixels came in on
+# A small ViT stood still for 0.9 s in all, not for 2.9, while 48 photos of 12 megapixels came in on
 # two busy cores; the CPU time was the same.
 WINDOW = 2
 
