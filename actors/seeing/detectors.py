@@ -90,9 +90,11 @@ class TransformerDetector:
 def ordered(
     labels: np.ndarray, scores: np.ndarray, boxes: np.ndarray, height: int, width: int
 ) -> Found:
-    """Return what was found best first, boxes cut to the picture."""
-    order = np.argsort(-scores, kind="stable")
+    """Return what was found best first, boxes cut to the picture; those of which nothing is left,
+    as where OWLv2 finds things in the grey that fills a picture up to a square, are left out."""
     inside = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    there = np.flatnonzero((inside[:, :2] < inside[:, 2:]).all(axis=1))
+    order = there[np.argsort(-scores[there], kind="stable")]
     return Found(labels[order].astype(np.int64), scores[order], inside[order])
 
 

@@ -6,6 +6,7 @@ question-answering.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AutoModelForDocumentQuestionAnswering
 from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
 from actors.stage import Batching, Device, Item, Row
+from actors.text import text_of
 from actors.texts.encoder import Encoder, Tokens
 from actors.texts.pairs import Pairs, Stretch
 from actors.texts.spans import Reading, likeliest, span_shares
@@ -39,22 +41,33 @@ def words_of(lines: Sequence[Mapping[str, Any]]) -> list[Word]:
     """Return the words of the lines that OCR found, in their order.
 
     A line says where it stands, its words do not: each gets the share of the line's width that its
-    characters are of the line's. Raises RowRejected for lines without a place.
+    characters are of the line's. Raises RowRejected (no_places, and those of texts).
     """
     found: list[Word] = []
-    for line in lines:
-        text, box = line.get("text"), line.get("box")
-        if not text:
-            continue
-        if box is None or len(box) != 4:
-            raise RowRejected(
-                "no_places", "a line does not say where it stands: read the page with a detector"
-            )
-        found += _words_of_line(text, tuple(float(side) for side in box))
+    for number, line in enumerate(lines):
+        name = f"lines[{number}].text"
+        text = text_of({name: (line or {}).get("text") or ""}, name)
+        if text:
+            found += _words_of_line(text, _place_of(line))
     return found
 
 
-def _words_of_line(text: str, box: Any) -> Iterator[Word]:
+def _place_of(line: Mapping[str, Any]) -> Box:
+    """Return where a line stands. Raises RowRejected (no_places): a model that looks a place up
+    which is none ends in an error, on a GPU in one that ends the process."""
+    box = line.get("box") or ()
+    edges = [float(edge) for edge in box if edge is not None and isfinite(edge)]
+    if len(edges) != 4 or len(box) != 4:
+        raise RowRejected(
+            "no_places", "a line does not say where it stands: read the page with a detector"
+        )
+    left, top, right, bottom = edges
+    if left > right or top > bottom:
+        raise RowRejected("no_places", f"a line ends before it begins: {box}")
+    return left, top, right, bottom
+
+
+def _words_of_line(text: str, box: Box) -> Iterator[Word]:
     left, top, right, bottom = box
     step = (right - left) / len(text)
     place = 0
