@@ -41,9 +41,9 @@ class PoseEstimation(ImageStage):
     `persons` are the best `max_persons`, the surest first, each with all joints that the model
     knows, in its order; `score` is the detector's (null for a whole picture), those of joints how
     sure the model is of each. Places are in pixels of the picture's file held upright; a joint may
-    lie outside it, and the embedded model answers those that the picture does not show as well.
-    `person_count` says how many there were; a picture without any has an empty
-    list. Detections without a box are rejected (no_box).
+    lie outside it, and joints that the picture does not show are answered too, mostly with low
+    scores. `person_count` says how many there were; a picture without any has an empty list.
+    Detections without a box are rejected (no_box).
     """
 
     reads: ClassVar[Columns] = IMAGE
