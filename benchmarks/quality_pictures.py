@@ -27,7 +27,6 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from sklearn.metrics import roc_auc_score
 
 from actors.models.embedded import EMBEDDED, prepare
-from actors.models.wheel import Wheel
 from actors.seeing.anomalies import BackboneChoice, Settings, train
 from actors.seeing.inspection import SIDE
 from actors.stage import ModelFiles, Row, Stage
@@ -35,19 +34,8 @@ from actors.vision.anomaly_detection import AnomalyDetection
 from actors.vision.image_classification import ImageClassification
 from actors.vision.image_feature_extraction import ImageFeatureExtraction
 from actors.worker import Worker
-from benchmarks.carried import carried
+from benchmarks.carried import PHOTOS, carried
 
-PHOTOS = Wheel(
-    package="scikit-image",
-    version="0.26.0",
-    sha256="74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
-    licence="BSD-3-Clause",
-    megabytes=14,
-    target=(
-        *("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"),
-        *("--implementation", "cp", "--abi", "cp311"),
-    ),
-)
 MODEL = "efficientnet-lite0"
 
 CATS = ("tabby, tabby cat", "tiger cat", "Persian cat", "Siamese cat, Siamese", "Egyptian cat")

@@ -30,13 +30,12 @@ from actors.vision.image_segmentation import ImageSegmentation
 from actors.vision.object_detection import ObjectDetection
 from actors.vision.pose_estimation import PoseEstimation
 from actors.worker import Worker
-from benchmarks.carried import carried
+from benchmarks.carried import PHOTOS, carried
 from benchmarks.things import (
     FRAMES,
     HELMET,
     JOINTS,
     PEOPLE,
-    PHOTOS,
     PORTRAIT,
     REGIONS,
     THINGS,

@@ -5,20 +5,8 @@ ends; joints that clothes, things or the picture's edge hide are not marked.
 """
 
 from actors.models.wheel import Wheel
+from benchmarks.carried import COMPILED
 
-COMPILED = (
-    *("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_17_x86_64"),
-    *("--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"),
-)
-
-PHOTOS = Wheel(
-    package="scikit-image",
-    version="0.26.0",
-    sha256="74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
-    licence="BSD-3-Clause",
-    megabytes=14,
-    target=COMPILED,
-)
 PORTRAIT = Wheel(
     package="matplotlib",
     version="3.10.8",
