@@ -53,6 +53,7 @@ def plain(build: Any, folder: Path, row: Row) -> list[Row]:
         for score, box, label in zip(
             found["scores"].tolist(), boxes, found["text_labels"], strict=True
         )
+        if box[0] < box[2] and box[1] < box[3]  # OWLv2 sees its padding, beside the picture
     ]
     return sorted(rows, key=lambda one: -one["score"])
 
@@ -80,7 +81,7 @@ def test_pipeline_gives_one_phrase_the_same_scores(tiny: Build) -> None:
     wanted = pipe(decode(PICTURES[0]["image"]), candidate_labels=["a cat"], threshold=0.0)
     (answer,) = found(files, PICTURES[:1], phrases=("a cat",))
     assert_close([one["score"] for one in answer["detections"]],
-                 [one["score"] for one in wanted], 1e-5)  # fmt: skip
+                 [one["score"] for one in wanted if one["box"]["ymin"] < 64], 1e-5)  # fmt: skip
 
 
 def test_a_phrase_of_grounding_dino_is_the_one_whose_token_a_box_likes_best(tiny: Build) -> None:
