@@ -9,11 +9,14 @@ import torch
 from transformers import AutoModelForPoseEstimation
 
 from actors.checkpoint import load_model
-from actors.errors import StageFailed
+from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
 from actors.seeing.eye import check_shape, load_processor
 from actors.stage import Batching, Device, Item
+
+LOWEST = 4
+"""Pixels: of lower pictures ViTPose's image processor takes the rows for channels."""
 
 
 class Pose(NamedTuple):
@@ -44,13 +47,18 @@ class Poser:
         # Every person is cut out at one size, so any may share a batch.
         self.batching = Batching("fixed", rows=8 if device.name == "cpu" else 64)
 
+    def check(self, picture: Picture) -> None:
+        """Raise RowRejected (image_too_narrow, image_too_small) where it cannot be looked at."""
+        check_shape(picture.image)
+        if picture.image.height < LOWEST:
+            raise RowRejected(
+                "image_too_small", f"{picture.image.height} pixels high; {LOWEST} are needed"
+            )
+
     def items(self, picture: Picture, boxes: Sequence[Sequence[float]]) -> list[Item]:
         """Return each person as the model is shown it: float32 (3, height, width), and its box as
-        x, y, width and height. `boxes` are edges; `picture` must be of its full size.
-
-        Raises RowRejected (image_too_narrow).
+        x, y, width and height. `boxes` are edges; `picture` must be of its full size, and checked.
         """
-        check_shape(picture.image)
         sized = [[x, y, right - x, bottom - y] for x, y, right, bottom in boxes]
         if not sized:
             return []
