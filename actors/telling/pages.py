@@ -15,6 +15,7 @@ from transformers import AutoModelForDocumentQuestionAnswering
 
 from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
+from actors.reading.lines import has_place
 from actors.stage import Batching, Device, Item, Row
 from actors.texts.encoder import Encoder, Tokens
 from actors.texts.pairs import Pairs, Stretch
@@ -35,22 +36,21 @@ class Word:
     box: Box
 
 
-def words_of(lines: Sequence[Mapping[str, Any]]) -> list[Word]:
+def words_of(lines: Sequence[Mapping[str, Any] | None]) -> list[Word]:
     """Return the words of the lines that OCR found, in their order.
 
     A line says where it stands, its words do not: each gets the share of the line's width that its
-    characters are of the line's. Raises RowRejected for lines without a place.
+    characters are of the line's. Raises RowRejected (no_places) for lines without a place.
     """
     found: list[Word] = []
     for line in lines:
-        text, box = line.get("text"), line.get("box")
-        if not text:
+        if line is None or not line.get("text"):
             continue
-        if box is None or len(box) != 4:
+        if not has_place(line):
             raise RowRejected(
                 "no_places", "a line does not say where it stands: read the page with a detector"
             )
-        found += _words_of_line(text, tuple(float(side) for side in box))
+        found += _words_of_line(line["text"], tuple(float(side) for side in line["box"]))
     return found
 
 
