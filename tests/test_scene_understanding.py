@@ -156,6 +156,9 @@ def test_what_is_missing_is_said(tiny: Build) -> None:
     found = answer(image)
     assert isinstance(found, RowRejected) and "no depth, and no model" in found.message
     assert "detect: false" in str(SceneUnderstanding(detect=False).wired({"image"}, None))
+    assert "task: depth-estimation" in str(SceneUnderstanding().wired({"image"}, None))
+    assert SceneUnderstanding().wired({"image", "depth"}, None) is None
+    assert SceneUnderstanding().wired({"image"}, {"model_type": "dpt"}) is None
     assert SceneUnderstanding(detect=False).model_options(None) == []
     assert tiny(no_model) == ModelFiles.none()
 

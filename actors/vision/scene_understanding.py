@@ -135,13 +135,19 @@ class SceneUnderstanding(ImageStage):
         return why_not("scene-understanding", "a ...ForDepthEstimation model", config)
 
     def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
-        """Things must come from somewhere."""
-        if self.detect or "detections" in inputs:
-            return None
-        return (
-            "scene-understanding is told not to detect, and no column holds detections.\n"
-            "  name it:  input: {detections: COLUMN}  or leave out  detect: false"
-        )
+        """Things and depths must come from somewhere."""
+        if not self.detect and "detections" not in inputs:
+            return (
+                "scene-understanding is told not to detect, and no column holds detections.\n"
+                "  name it:  input: {detections: COLUMN}  or leave out  detect: false"
+            )
+        if config is None and "depth" not in inputs:
+            return (
+                "scene-understanding has no model of depth, and no column holds depths.\n"
+                "  name a model:  model: org/name  or  model: ./folder\n"
+                "  or put a stage before it that makes them:  - task: depth-estimation"
+            )
+        return None
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the models of depth and of things, as far as they are named."""
