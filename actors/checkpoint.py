@@ -54,6 +54,7 @@ def load_model(auto: Any, folder: Path, device: Device, optional: str | None = N
     """
     torch.set_num_threads(device.threads)
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what it would report is checked below, or does not matter
     try:
         model, found = auto.from_pretrained(
             folder,

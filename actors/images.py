@@ -37,7 +37,10 @@ LONGEST = {"JPEG": 65_535, "WEBP": 16_383}
 """Longest side that a format can write, in pixels."""
 
 _ORIENTATION = 0x0112
-"""The EXIF tag that says how the camera was held; from 5 on, sideways."""
+"""The EXIF tag that says how the camera was held."""
+
+_SIDEWAYS = range(5, 9)
+"""Its values for a camera held upright; cameras also write numbers that mean nothing."""
 
 _BROKEN = (
     OSError,  # includes Pillow's UnidentifiedImageError
@@ -83,7 +86,7 @@ def picture(
             image.draft(None, (at_least, at_least))
         image.load()
         turned = image.getexif().get(_ORIENTATION, 1)
-        if turned >= 5:
+        if turned in _SIDEWAYS:
             width, height = height, width
         # Without a turn this would copy the pixels: 0.5 ms for 640 x 480.
         upright = image if turned == 1 else ImageOps.exif_transpose(image)

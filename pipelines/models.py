@@ -15,7 +15,7 @@ def resolve_model(
     pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
 ) -> tuple[ModelRef | None, Columns]:
     """Resolve the stage's model, and tell what it reads with it."""
-    if stage.models is None:
+    if stage.models is None or not stage.needs_model:
         if spec.model is not None:
             raise UsageError(f"{where}: {_without_model(spec.task, stage)}")
         return None, stage.inputs(None)

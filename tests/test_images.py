@@ -121,6 +121,13 @@ def test_an_image_rotated_by_exif_comes_out_upright() -> None:
     assert decode(encoded(image, "JPEG", exif=exif)).size == (10, 20)
 
 
+def test_an_orientation_that_means_nothing_turns_neither_pixels_nor_size() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    found = picture(encoded(Image.new("RGB", (20, 10)), "JPEG", exif=exif))
+    assert (found.image.size, found.width, found.height) == ((20, 10), 20, 10)
+
+
 def test_cmyk_becomes_the_same_colour_in_rgb() -> None:
     image = decode(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "TIFF"))
     assert image.getpixel((8, 8)) == RED

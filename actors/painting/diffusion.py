@@ -40,7 +40,7 @@ class Diffusion:
         unknown = sorted(set(settings) - self.takes)
         if unknown:
             raise StageFailed(f"{type(self.pipe).__name__} of {folder} takes no {unknown[0]}")
-        # A picture of 1024 x 1024 takes some GB while it is decoded.
+        # Few: large pictures take much memory while they are decoded.
         self.batching = Batching("shape", rows=4, budget=4)
 
     def item(self, order: Order, image: Image.Image | None = None) -> Item:
