@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import transformers as hf
+from pydantic import ValidationError
 
 from actors.errors import RowRejected
 from actors.images import decode
@@ -148,3 +149,8 @@ def test_lines_without_words_are_passed_over_and_broken_ones_rejected(tiny: Buil
     plain, same, number, half = answers(tiny(paging.layoutlm), rows)
     assert_close(same, plain, 1e-6)
     assert (number.reason, half.reason) == ("wrong_type", "invalid_text")
+
+
+def test_a_blank_question_is_refused() -> None:
+    with pytest.raises(ValidationError, match="is blank"):
+        DocumentQuestionAnswering(question=" \n")

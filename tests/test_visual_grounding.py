@@ -10,7 +10,7 @@ import torch
 import transformers as hf
 
 from actors.detections import box_of
-from actors.errors import RowRejected
+from actors.errors import RowRejected, StageFailed
 from actors.images import decode
 from actors.multimodal.visual_grounding import VisualGrounding
 from actors.stage import ModelFiles, Row
@@ -134,3 +134,12 @@ def test_boxes_lie_in_the_picture_and_hold_some_of_it(build: Any, tiny: Build) -
         assert len(boxes) == answer["detection_count"] > 0
         assert not any(map(is_empty, boxes))
         assert all(box["xmax"] <= 96 and box["ymax"] <= 48 for box in boxes)
+
+
+def test_phrases_that_no_row_could_be_asked_are_refused_before_the_first(tiny: Build) -> None:
+    stage = VisualGrounding(phrases=("a cat. a dog",))
+    assert "ends a phrase" in str(stage.check({"model_type": "grounding-dino"}))
+    assert stage.check({"model_type": "owlv2"}) is None
+    for build in (grounding_dino, owlv2):
+        with pytest.raises(StageFailed, match="tokens"):
+            Worker(VisualGrounding(phrases=("a cat " * 300,)), tiny(build))
