@@ -1,11 +1,11 @@
 """What a trained inspector of pictures says of itself in its config.json; read without torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.architecture import config_in
 from actors.errors import StageFailed, UsageError
 from actors.seeing.backbones import family_of
 
@@ -34,7 +34,7 @@ class Inspection:
     def read(cls, folder: Path) -> "Inspection":
         """Read a folder's config.json. Raises StageFailed when it is of another kind."""
         try:
-            config = json.loads((folder / "config.json").read_text("utf-8"))
+            config = config_in(folder)
             return cls(int(config["side"]), float(config["threshold"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StageFailed(f"{folder} is no trained inspector of pictures: {error}") from error

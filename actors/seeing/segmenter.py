@@ -1,13 +1,12 @@
 """Segmentation models: which families there are, and how each says what it sees."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.architecture import architectures, is_made_for
+from actors.architecture import architectures, config_in, is_made_for
 from actors.errors import StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
@@ -121,7 +120,7 @@ def open_segmenter(
     folder: Path, device: Device, backend: str, subtask: str
 ) -> Segmenter | SelfieSegmenter:
     """Open the model in a folder: transformers' classes, or the one that is our own."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = config_in(folder)
     if config.get("model_type") == SELFIE:
         return SelfieSegmenter(folder, device)
     return Segmenter(folder, device, backend, subtask)
