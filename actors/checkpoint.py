@@ -54,13 +54,18 @@ def load_model(auto: Any, folder: Path, device: Device, optional: str | None = N
     """
     torch.set_num_threads(device.threads)
     logging.disable_progress_bar()
-    model, found = auto.from_pretrained(
-        folder,
-        dtype=DTYPES[device.precision],
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
+    logging.set_verbosity_error()  # what it would report is checked below, or does not matter
+    try:
+        model, found = auto.from_pretrained(
+            folder,
+            dtype=DTYPES[device.precision],
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except ValueError as error:  # a model of another kind
+        reason = str(error).partition("\n")[0]
+        raise StageFailed(f"{folder} does not open as {auto.__name__}: {reason}") from error
     missing = sorted(n for n in found["missing_keys"] if optional is None or optional not in n)
     if missing:
         raise StageFailed(

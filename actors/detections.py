@@ -38,6 +38,9 @@ GROUNDERS = {
 }
 """Families that find what phrases name -> how they take the phrases."""
 
+ENDS = ".?"
+"""Marks that end a phrase for Grounding DINO."""
+
 
 def box_of(edges: Sequence[float]) -> Row:
     """Return a box with its names."""

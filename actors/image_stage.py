@@ -23,7 +23,8 @@ class ImageStage(Stage):
     decode: Literal["reduced", "full"] = option(
         "reduced",
         "Decode a JPEG much larger than the model's input at a part of its size (2 to 4 times"
-        " faster on photos; scores move in the third digit), or always in full.",
+        " faster on photos; scores of an ImageNet classifier moved by 0.007, and by 0.02 at most),"
+        " or always in full.",
     )
     image_backend: Literal["pil", "torchvision"] = option(
         "pil",

@@ -1,7 +1,6 @@
 """What tasks share that choose among labels of the user's own."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 import pyarrow as pa
 from pydantic import field_validator, model_validator
@@ -18,22 +17,18 @@ LABELS_TYPE = pa.list_(pa.string())
 
 class LabelStage(Stage):
     """Base of tasks that compare something with sentences about labels: those of the option, or of
-    the row where it has `candidate_labels`."""
-
-    example: ClassVar[Mapping[str, Any]] = {"labels": ("a dog", "a red car", "a street at night")}
-    fewest: ClassVar[int] = 2
+    the row where it has `candidate_labels` and the task reads them. `hypothesis_template` is the
+    task's own option."""
 
     labels: tuple[str, ...] = option(
-        ..., "The labels to choose from.", min_length=1, max_length=10_000
+        ..., "The labels to choose from, two or more.", min_length=1, max_length=10_000
     )
-    hypothesis_template: str = option(
-        "This is a photo of {}.", "The sentence that a label is put into, at {}."
-    )
+    hypothesis_template: str | None
 
-    @field_validator("hypothesis_template")
+    @field_validator("hypothesis_template", check_fields=False)
     @classmethod
-    def _has_one_place(cls, template: str) -> str:
-        if template.count("{}") != 1:
+    def _has_one_place(cls, template: str | None) -> str | None:
+        if template is not None and template.count("{}") != 1:
             raise ValueError("must hold {} once, where the label goes: 'This is a photo of {}.'")
         return template
 
@@ -50,9 +45,7 @@ class LabelStage(Stage):
             return "a label is blank"
         if len(set(labels)) < len(labels):
             return "a label is there twice"
-        if len(labels) < self.fewest:
-            return f"at least {self.fewest} must be there to choose from"
-        return None
+        return "at least two labels must be there to choose from" if len(labels) < 2 else None
 
     def own_labels(self, row: Row) -> list[str] | None:
         """Return the labels that the row brings, or None; raise RowRejected for bad ones."""
@@ -64,7 +57,7 @@ class LabelStage(Stage):
             raise RowRejected("bad_labels", f"{LABELS}: {fault}")
         return labels
 
-    def sentences(self, labels: Sequence[str]) -> list[str]:
-        """Put each label into the template."""
+    def sentences(self, labels: Sequence[str], template: str = "{}") -> list[str]:
+        """Put each label into the option's template, or else into this one."""
         # replace, not format: a label may hold braces
-        return [self.hypothesis_template.replace("{}", label) for label in labels]
+        return [(self.hypothesis_template or template).replace("{}", label) for label in labels]

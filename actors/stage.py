@@ -42,11 +42,15 @@ class Batching:
             shape: padding would change answers, so only items of equal `shape` meet.
     rows    most items in one micro-batch.
     budget  most padded cost, items x largest cost, in one micro-batch.
+    window  items after which those that are prepared go to the device, while the next ones are
+            being prepared; None: as many as memory allows, to sort them by cost. For items that
+            take long to prepare and need no sorting, such as pictures.
     """
 
     rule: Literal["fixed", "length", "shape"] = "length"
     rows: int = 64
     budget: int = 16_384
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,11 @@ class Stage(BaseModel):
     def writes(self) -> Columns:
         """The columns that the stage adds, given its options."""
         raise NotImplementedError
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it takes a model at all, given its options: not where a program does the work."""
+        return self.models is not None
 
     def inputs(self, config: Mapping[str, Any] | None) -> Columns:
         """The columns that the stage reads with a model of this config.json, if it has one.

@@ -45,6 +45,13 @@ def full_text_of(row: Row, name: str = "text") -> str:
     return text
 
 
+def not_blank(text: str | None) -> str | None:
+    """Return an option's text as it is; raise ValueError for one without a visible character."""
+    if text is not None and not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
 def texts_of(row: Row, name: str) -> list[str]:
     """Return the row's list of texts; raise RowRejected as `text_of` does, for it or one in it."""
     texts: Any = row[name]

@@ -146,8 +146,10 @@ class Worker:
     def _windows(
         self, live: Sequence[_Live]
     ) -> Iterator[tuple[list[_Live], dict[int, RowRejected]]]:
-        """Prepare for the first pass, ahead; yield as many rows as weigh WINDOW_BYTES."""
+        """Prepare for the first pass, ahead; yield as many rows as weigh WINDOW_BYTES, or as its
+        batching wants."""
         first = self._model.passes[0]
+        most = first.batching.window or sys.maxsize
         ahead = Ahead(
             self._chunks(live),
             lambda chunk: self._prepare(first, chunk),
@@ -156,14 +158,15 @@ class Worker:
         )
         window: list[_Live] = []
         rejected: dict[int, RowRejected] = {}
-        held = 0
+        held = items = 0
         for (ready, bad), size in ahead:
             window += ready
             rejected |= bad
             held += size
-            if held >= WINDOW_BYTES:
+            items += sum(len(row.items) for row in ready)
+            if held >= WINDOW_BYTES or items >= most:
                 yield window, rejected
-                window, rejected, held = [], {}, 0
+                window, rejected, held, items = [], {}, 0, 0
         self._report.wait += ahead.waited
         if window or rejected:
             yield window, rejected

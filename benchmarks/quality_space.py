@@ -17,22 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.models.wheel import Wheel
 from actors.space.cloud import POINT
 from actors.stage import ModelFiles, Row
 from actors.vision.reconstruction_3d import Reconstruction3D
 from actors.worker import Worker
-from benchmarks.carried import carried
+from benchmarks.carried import PHOTOS, carried
 from benchmarks.rooms import FOV, turn_of, view_of
-
-PHOTOS = Wheel(
-    package="scikit-image",
-    version="0.26.0",
-    sha256="74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
-    licence="BSD-3-Clause",
-    megabytes=14,
-    target=("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"),
-)
 
 FOCAL = 994.978
 """Pixels: the motorcycle's calibration, https://vision.middlebury.edu/stereo/data/scenes2014/."""

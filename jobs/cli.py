@@ -45,7 +45,7 @@ def _flags() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    args = make_parser().parse_args(argv)
+    args = parsed(argv)
     if args.verb is None:
         make_parser().print_help()
         return 0
@@ -66,6 +66,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) went away; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; what stands last may come after flags: `search OUT --top 3 TEXT`, where
+    argparse takes the text for one too many as soon as it has seen the flag."""
+    parser = make_parser()
+    args, more = parser.parse_known_args(argv)
+    if len(more) == 1 and not more[0].startswith("-") and getattr(args, "query", "") is None:
+        args.query, more = more[0], []
+    if more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    return args
 
 
 def _interrupt(*_: Any) -> NoReturn:

@@ -177,7 +177,7 @@ def _cell(stage: Stage, name: str) -> str:
 def print_listing(tasks: list[dict[str, Any]]) -> None:
     """The list for people."""
     width = max(len(t["task"]) for t in tasks)
-    for family in dict.fromkeys(t["family"] for t in tasks):
+    for family in sorted({t["family"] for t in tasks}):
         print(family)
         for task in tasks:
             if task["family"] == family:

@@ -138,7 +138,8 @@ def _files_in(folder: Path, asked: Path) -> str:
 def _problem(error: Exception) -> str:
     """What is wrong in YAML, and in which line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
+        hint = ": quote it" if "got '?'" in str(error.problem) else ""
+        return f"line {error.problem_mark.line + 1}: {error.problem}{hint}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 

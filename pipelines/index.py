@@ -21,7 +21,14 @@ import numpy as np
 
 from actors.errors import SinkFailed, UsageError
 from pipelines.store import Store
-from pipelines.vectors import PartFile, VectorColumn, part_files, read_vectors, rows_in
+from pipelines.vectors import (
+    PartFile,
+    VectorColumn,
+    differ,
+    part_files,
+    read_vectors,
+    rows_in,
+)
 
 FORMAT = 1
 """Version of the index; another one is built anew."""
@@ -82,11 +89,14 @@ class Listed:
 
     @classmethod
     def loads(cls, text: str) -> "Listed | None":
-        """Read back what dumps wrote; None for another format."""
-        data = json.loads(text)
-        if data["format"] != FORMAT:
+        """Read back what dumps wrote; None for another format, and for a damaged list."""
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                return None
+            return cls(data["made_by"], tuple(map(_segment, data["segments"])))
+        except (ValueError, KeyError, TypeError):
             return None
-        return cls(data["made_by"], tuple(map(_segment, data["segments"])))
 
 
 def _segment(data: dict[str, Any]) -> Segment:
@@ -193,7 +203,7 @@ def _read(folder: Path, column: VectorColumn, say: Say) -> Listed:
     """The list as it is, without what cannot be used; an empty one where there is none."""
     made_by = json.loads(json.dumps(column.made_by))
     path = folder / LIST
-    listed = Listed.loads(path.read_text("utf-8")) if path.is_file() else None
+    listed = Listed.loads(path.read_text("utf-8", "replace")) if path.is_file() else None
     if listed is None:
         return Listed(made_by)
     if listed.made_by != made_by:
@@ -301,6 +311,8 @@ def _sample(store: Store, column: str, covers: Sequence[Covered], step: int) -> 
         _, vectors = read_vectors(store, covered.part.name, column)
         if len(vectors):
             size = vectors.shape[1]
+            if found and size != found[0].shape[1]:
+                raise differ(store, column)
             found.append(vectors[-seen % step :: step])
         seen += len(vectors)
     return np.concatenate(found) if found else np.zeros((0, size), np.float32)

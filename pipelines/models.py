@@ -15,7 +15,7 @@ def resolve_model(
     pipeline: Pipeline, spec: StageSpec, stage: Stage, where: str, base: Path, cache: Path
 ) -> tuple[ModelRef | None, Columns]:
     """Resolve the stage's model, and tell what it reads with it."""
-    if stage.models is None:
+    if stage.models is None or not stage.needs_model:
         if spec.model is not None:
             raise UsageError(f"{where}: {_without_model(spec.task, stage)}")
         return None, stage.inputs(None)
@@ -65,6 +65,7 @@ def resolve_others(
             f"{where}, option '{option}'",
             base,
             spec.task,
+            option,
         )
         for option, places in stage.model_options(config)
         if places.get("reads") is None or places["reads"] in inputs
@@ -72,10 +73,12 @@ def resolve_others(
 
 
 def _other(
-    name: str | None, places: Mapping[str, Any], where: str, base: Path, task: str
+    name: str | None, places: Mapping[str, Any], where: str, base: Path, task: str, option: str
 ) -> ModelRef:
     """Resolve the model, or the folder of files, that an option names."""
     if places.get("holds") != "files":
+        if name is None:
+            raise UsageError(_without_default(where, task, option, places["embedded"]))
         return _resolve(name, places.get("revision"), where, base, task, places["embedded"])
     try:
         return resolve_files(str(name), base)
@@ -110,6 +113,15 @@ def _resolve(
         return resolve(name, revision, base, instead, weights)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
+
+
+def _without_default(where: str, task: str, option: str, embedded: str | None) -> str:
+    """What to say where an option names no model, and the profile has none for it."""
+    choices = [f"{{{option}: {name}}}" for name in ("org/name", "./folder", embedded) if name]
+    return (
+        f"{where}: {task} has no default for it in this profile.\n"
+        f"  name one:  options: {'  or  '.join(choices)}"
+    )
 
 
 def _embedded_ones(task: str, default: str | None) -> str:

@@ -1,6 +1,7 @@
 """Searching an output: a query's vector, by the model that made the column; the nearest rows."""
 
 import hashlib
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from pipelines.index import Hit, Say, open_index
 from pipelines.parts import ROW, SOURCE
 from pipelines.store import OURS, Store
 from pipelines.vectors import PartGone, VectorColumn, read_rows, read_vectors, vector_at
+
+OWN = ("rank", "score")
+"""What a row that was found says besides the output's columns; theirs of these names are called
+output_rank and output_score."""
 
 TRIES = 5
 """A run may withdraw parts while we look; five times in the moments of a search it does not."""
@@ -42,9 +47,11 @@ class Places:
 
 def index_folder(store: Store, column: str, cache: Path) -> Path:
     """Where a column's index is kept: in the output, or in the cache for one on another machine,
-    since an index is mapped into memory."""
+    since an index is mapped into memory, and for one that may not be written to."""
     if store.is_local:
-        return Path(store.full(OURS)) / "search" / column
+        there = Path(store.full(OURS)) / "search" / column
+        if os.access(next(path for path in (there, *there.parents) if path.exists()), os.W_OK):
+            return there
     return cache / "search" / hashlib.sha256(store.home.encode()).hexdigest()[:16] / column
 
 
@@ -135,7 +142,8 @@ def _found(
         rows, vectors = read_vectors(store, part, column.name)
         scores = vectors[np.searchsorted(rows, places)] @ vector
         for values, score in zip(read_rows(store, part, places), scores, strict=True):
-            found.append({"score": float(np.clip(score, -1, 1)), **values})
+            theirs = {f"output_{name}" if name in OWN else name: v for name, v in values.items()}
+            found.append({"score": float(np.clip(score, -1, 1)), **theirs})
     others = [row for row in found if (row[SOURCE], row[ROW]) != query.row]
     best = sorted(others, key=lambda row: (-row["score"], row[SOURCE], row[ROW]))
     return [{"rank": rank, **row} for rank, row in enumerate(best, 1)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import ValidationError
@@ -151,18 +152,28 @@ def rows_in(store: Store, part: str) -> int:
 def read_vectors(store: Store, part: str, column: str) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of a part, at length 1: their rows in it (int64, (n,)), and float32 (n, size).
 
-    Rows without a vector, or with one of length 0, are left out. Raises PartGone.
+    Rows without a vector, or with one of length 0 or of numbers that are not finite, are left out.
+    Raises PartGone, SinkFailed for vectors of several sizes.
     """
     with _opened(store, part) as file:
         cells = file.read(columns=[column])[column].combine_chunks()
     rows = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
-    flat = cells.drop_null().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    if len(rows) and len(flat) % len(rows):
-        raise SinkFailed(f"the vectors of '{column}' in {store.shown} differ in size")
-    vectors = flat.reshape(len(rows), len(flat) // max(len(rows), 1))
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    there = lengths[:, 0] > 0
-    return rows[there], vectors[there] / lengths[there]
+    there = cells.drop_null()
+    sizes = pc.list_value_length(there).unique()
+    if len(sizes) > 1:
+        raise differ(store, column)
+    size = sizes[0].as_py() if len(sizes) else 0
+    flat = there.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    vectors = flat.reshape(len(rows), size)
+    with np.errstate(over="ignore"):  # squares beyond float32: as good as infinite
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    usable = (lengths[:, 0] > 0) & np.isfinite(lengths[:, 0])
+    return rows[usable], vectors[usable] / lengths[usable]
+
+
+def differ(store: Store, column: str) -> SinkFailed:
+    """The error for vectors of several sizes, which cannot be compared."""
+    return SinkFailed(f"the vectors of '{column}' in {store.shown} differ in size")
 
 
 def read_rows(store: Store, part: str, rows: Sequence[int]) -> list[dict[str, Any]]:

@@ -19,6 +19,9 @@ PNG = b"\x89PNG"
 NPY = b"\x93NUMPY"
 """How an array of NumPy's begins as a file."""
 
+EDGES = {"xmin", "ymin", "xmax", "ymax"}
+"""What a box has, in pixels."""
+
 STEP = 1 / 32768
 """One step of 16 bits: rounding may take a sample to either side."""
 
@@ -28,6 +31,11 @@ def assert_close(found: Any, expected: Any, tolerance: float, where: str = "answ
     than that share of themselves."""
     if isinstance(expected, Mapping):
         assert found.keys() == expected.keys(), f"{where}: {list(found)} for {list(expected)}"
+        if expected.keys() == EDGES:  # of one scale: the largest stands for all
+            bound = tolerance * max(1.0, *expected.values())
+            apart = max(abs(found[name] - expected[name]) for name in EDGES)
+            assert apart <= bound, f"{where}: {found} for {expected}"
+            return
         for name in expected:
             assert_close(found[name], expected[name], tolerance, f"{where}.{name}")
     elif isinstance(expected, (list, tuple, np.ndarray)):

@@ -268,6 +268,7 @@ NO_MAPPING = (
 )
 FILES = {
     "name: [a\nb: c": "not valid YAML: line 2: expected ',' or ']', but got ':'",
+    "a: {b: why?}": "not valid YAML: line 1: expected ',' or '}', but got '?': quote it",
     "name: a\nname: b": "not valid YAML: line 2: 'name' stands in line 1 already",
     "a: &x 1\nb: *x": "not valid YAML: line 2: aliases (*name) are not allowed; write it out",
     "a: 2026-99-99": "not valid YAML: month must be in 1..12",

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from shutil import which
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,11 +17,13 @@ from actors.models.carrier import download, read_out
 from actors.models.convert.efficientnet_lite import WEIGHTS
 from actors.models.convert.tfjs import Graph
 from actors.models.embedded import EMBEDDED, prepare
+from actors.seeing.movenet import MoveNetPoser
 from actors.seeing.nanodet import NanoDetDetector
 from actors.seeing.picodet import PicoDetDetector
 from actors.seeing.segments import Bounds
 from actors.seeing.selfie import SelfieSegmenter
-from actors.stage import Device
+from actors.stage import Device, Item
+from tests.graphs import TensorFlow
 
 pytestmark = pytest.mark.embedded
 
@@ -94,64 +95,20 @@ def test_the_classifier_sees_pixels_as_its_authors_prepared_them(cache: Path) ->
     assert np.abs(pixels - ((middle - 127) / 128).transpose(2, 0, 1)).max() < 1e-5
 
 
-class TensorFlow:
-    """The graph of a TensorFlow.js file, run node by node as TensorFlow defines each."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.nodes = {node["name"]: node for node in graph.nodes}
-        self.known = {n: torch.from_numpy(v.copy()) for n, v in graph.constants.items()}
-
-    def value(self, name: str) -> Tensor:
-        if name not in self.known:
-            base = name.partition(":")[0]
-            made = self.run(self.nodes[base])
-            self.known |= {f"{base}:{n}": one for n, one in enumerate(made)} | {base: made[0]}
-        return self.known[name]
-
-    def run(self, node: dict[str, Any]) -> list[Tensor]:
-        x, *more = [self.value(name) for name in node["input"]]
-        stride = [int(n) for n in node["attr"].get("strides", {}).get("list", {}).get("i", [])]
-        match node["op"]:
-            case "Pad" | "PadV2":
-                sides = more[0].flip(0).flatten().tolist()
-                return [functional.pad(x, sides, value=float(more[1]) if len(more) > 1 else 0.0)]
-            case "Conv2D":
-                x, kernel = x.permute(0, 3, 1, 2), more[0].permute(3, 2, 0, 1)
-                return [functional.conv2d(x, kernel, stride=stride[1]).permute(0, 2, 3, 1)]
-            case "MaxPool":
-                x = functional.max_pool2d(x.permute(0, 3, 1, 2), 3, stride[1])
-                return [x.permute(0, 2, 3, 1)]
-            case "ResizeBilinear":  # half_pixel_centers
-                x, size = x.permute(0, 3, 1, 2), more[0].tolist()
-                x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
-                return [x.permute(0, 2, 3, 1)]
-            case "ConcatV2":
-                return [torch.cat([x, *more[:-1]], int(more[-1]))]
-            case "SplitV":
-                return list(x.split(more[0].tolist(), int(more[1])))
-            case "LeakyRelu":
-                return [functional.leaky_relu(x, node["attr"]["alpha"]["f"])]
-            case "Transpose":
-                return [x.permute(more[0].tolist())]
-            case "Reshape":
-                return [x.reshape(more[0].tolist())]
-            case "SparseToDense":  # with nothing in it, as this file has them
-                return [more[2].expand(tuple(more[0].tolist()))]
-            case "Add" | "AddV2":
-                return [x + more[0]]
-            case "Sigmoid":
-                return [x.sigmoid()]
-        assert node["op"] == "Identity"
-        return [x]
+@pytest.fixture(scope="module")
+def human_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of NanoDet and MoveNet as they came, of one download."""
+    if which("npm") is None:
+        pytest.skip("npm fetches them")
+    folder = tmp_path_factory.mktemp("human")
+    read_out(download(EMBEDDED["nanodet-g"].wheel, folder), "models/[mn]*.*", folder)
+    return folder
 
 
-@pytest.mark.skipif(which("npm") is None, reason="npm fetches it")
-def test_the_detector_answers_as_its_graph(cache: Path, tmp_path: Path) -> None:
+def test_the_detector_answers_as_its_graph(cache: Path, human_models: Path) -> None:
     network = NanoDetDetector(prepare("nanodet-g", cache), Device()).network
-    graph = Graph(opened("nanodet-g", tmp_path) / "nanodet.json")
     pixels = torch.from_numpy(np.asarray(picture(416), np.float32) / 64 - 2).permute(2, 0, 1)[None]
-    graph_run = TensorFlow(graph)
-    graph_run.known |= dict.fromkeys(("input_1", "input_1:0"), pixels)
+    graph_run = TensorFlow(Graph(human_models / "nanodet.json"), {"input_1": pixels})
     with torch.inference_mode():
         for number, level in enumerate(network(pixels)):
             scores, distances = level.flatten(1, 2).split((80, 44), -1)
@@ -211,6 +168,21 @@ def test_the_segmenter_answers_as_its_file(cache: Path, tmp_path: Path) -> None:
         found = segmenter.network(torch.from_numpy(pixels)).sigmoid().numpy()
     assert np.abs(found - expected).max() < 1e-3  # 3e-4 was seen, to TensorFlow Lite itself too
     assert (expected > 0.5).mean() == pytest.approx(0.083, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["movenet-lightning", "movenet-thunder"])
+def test_a_model_of_poses_answers_as_its_graph(name: str, cache: Path, human_models: Path) -> None:
+    poser = MoveNetPoser(prepare(name, cache), Device())
+    pixels = np.asarray(person().resize((poser.side, poser.side)))
+    graph = Graph(human_models / f"{name}.json")
+    with torch.inference_mode():
+        graph_run = TensorFlow(graph, {"input": torch.tensor(pixels, dtype=torch.int32)[None]})
+        expected = graph_run.value("Identity")[0, 0].numpy()
+    (pose,) = poser.infer([Item((pixels, None, (0.0, 0.0, 1.0)))])
+    # The file's numbers have 16 bits: 1 / 48 is 0.02083.
+    assert np.abs(pose.points[:, ::-1] - expected[:, :2]).max() < 1e-3
+    assert np.abs(pose.scores - expected[:, 2]).max() < 1e-3
+    assert expected.std(0).min() > 0.01
 
 
 def test_a_person_is_divided_from_the_background(cache: Path) -> None:

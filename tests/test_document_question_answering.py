@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import transformers as hf
+from pydantic import ValidationError
 
 from actors.errors import RowRejected
 from actors.images import decode
@@ -121,3 +122,35 @@ def test_what_the_columns_lack_is_said_by_the_plan() -> None:
     asks = DocumentQuestionAnswering(question="who ?")
     assert asks.wired({"image", "lines"}, layout) is None
     assert "lines" not in stage.inputs({"model_type": "vision-encoder-decoder"})
+
+
+NO_PLACES: list[Any] = [
+    [0, 0, 0, float("nan")],
+    [0, 0, float("inf"), 9],
+    [0, None, 9, 9],
+    [90, 90, 10, 10],
+    [0, 0, 9],
+    None,
+]
+
+
+@pytest.mark.parametrize("box", NO_PLACES)
+def test_a_line_that_stands_nowhere_is_rejected(tiny: Build, box: Any) -> None:
+    bad = {**PAGED[0], "lines": [{"text": "good", "box": box}]}
+    (answer, beside) = answers(tiny(paging.layoutlm), [bad, PAGED[0]])
+    assert isinstance(answer, RowRejected) and answer.reason == "no_places"
+    assert beside["answer"]
+
+
+def test_lines_without_words_are_passed_over_and_broken_ones_rejected(tiny: Build) -> None:
+    lines = [None, {"text": None, "box": None}, *PAGED[0]["lines"]]
+    rows = [PAGED[0], {**PAGED[0], "lines": lines}]
+    rows += [{**PAGED[0], "lines": [{"text": text, "box": [0, 0, 9, 9]}]} for text in (5, "\ud800")]
+    plain, same, number, half = answers(tiny(paging.layoutlm), rows)
+    assert_close(same, plain, 1e-6)
+    assert (number.reason, half.reason) == ("wrong_type", "invalid_text")
+
+
+def test_a_blank_question_is_refused() -> None:
+    with pytest.raises(ValidationError, match="is blank"):
+        DocumentQuestionAnswering(question=" \n")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
+from pydantic import ValidationError
 
 from actors.errors import RowRejected, StageFailed
 from actors.images import decode
@@ -89,3 +90,15 @@ def test_a_model_that_takes_no_words_refuses_a_prompt_as_option_and_in_a_row(tin
 def test_more_tokens_than_the_model_has_places_for_are_refused(tiny: Build) -> None:
     with pytest.raises(StageFailed, match="the model takes 64 tokens"):
         captions(tiny(telling.blip), [], max_new_tokens=70)
+
+
+def test_a_column_of_prompts_is_not_read_where_the_model_takes_none(tiny: Build) -> None:
+    stage = ImageCaptioning()
+    config = {"model_type": "vision-encoder-decoder"}
+    assert list(stage.inputs(config)) == ["image"]
+    assert list(stage.inputs({"model_type": "git"})) == ["image", "prompt"]
+
+
+def test_a_blank_prompt_is_refused() -> None:
+    with pytest.raises(ValidationError, match="is blank"):
+        ImageCaptioning(prompt=" ")

@@ -64,11 +64,15 @@ def test_classes_are_those_of_the_processor_and_of_the_pipeline(tiny: Build) -> 
             assert mine["area"] == (wanted == mine["id"]).sum()
 
 
-def test_classes_compared_a_few_at_a_time_are_those_of_all_at_once() -> None:
-    logits = torch.randn(7, 5, 6, generator=torch.Generator().manual_seed(0))
-    whole = torch.nn.functional.interpolate(logits[None], (20, 30), mode="bilinear")[0].argmax(0)
-    for few in (1, 2, 7):
-        assert (classes_of(logits, (20, 30), few * 600) == whole.numpy()).all()
+@pytest.mark.parametrize("shape", [(7, 5, 6), (40, 1, 9), (3, 8, 1), (1, 4, 4)])
+def test_classes_enlarged_one_by_one_are_those_of_all_at_once(shape: tuple[int, ...]) -> None:
+    chance = torch.Generator().manual_seed(0)
+    for spread in (1.0, 0.05):
+        logits = torch.randn(shape[0], 1, 1, generator=chance) * 3
+        logits = logits + torch.randn(shape, generator=chance) * spread
+        for size in ((20, 30), (3, 4)):
+            whole = torch.nn.functional.interpolate(logits[None], size, mode="bilinear")[0]
+            assert (classes_of(logits, size) == whole.argmax(0).numpy()).all()
 
 
 @PROPOSERS

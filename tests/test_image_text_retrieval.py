@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from actors.worker import Worker
 from tests.close import assert_close
 from tests.tiny import comparing
 from tests.tiny.comparing import PAIRS
-from tests.tiny.seeing import PICTURES
+from tests.tiny.seeing import PICTURES, encoded, photo
 
 Build = Callable[..., ModelFiles]
 # Pillow's pictures are transformers' own only where nothing was laid on white before.
@@ -126,3 +127,16 @@ def test_what_cannot_be_compared_is_refused_before_a_model_is_loaded() -> None:
     assert "column of images" in str(ImageTextRetrieval().wired((), None))
     assert "column of each" in str(ImageTextRetrieval(answer="match").wired(("text",), None))
     assert ImageTextRetrieval().wired(("text",), None) is None
+
+
+def test_vilt_looks_at_all_of_a_picture_where_its_file_asks_for_a_draw(tmp_path: Path) -> None:
+    drawing = ModelFiles(comparing.vilt(tmp_path, max_image_length=3))
+    first, second = (compare(drawing, ROWS, answer="match") for _ in range(2))
+    assert_close(first, second, 1e-6)
+
+
+def test_a_picture_too_narrow_for_vilt_is_rejected(tiny: Build) -> None:
+    narrow = {"image": encoded(photo(10, 390)), "text": "a line"}
+    answer, beside = compare(tiny(comparing.vilt), [narrow, ROWS[0]], answer="match")
+    assert answer.reason == "image_too_narrow"
+    assert beside["match_score"] > 0

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from actors import sound
 from actors.emotions import SEVEN, seven_of
-from actors.errors import StageFailed
+from actors.errors import StageFailed, UsageError
 from actors.multimodal.multimodal_emotion import MultimodalEmotion
 from actors.stage import Device, ModelFiles
 from actors.worker import Worker
@@ -134,3 +134,22 @@ def test_a_long_text_is_read_as_far_as_its_model_goes(tiny: Build) -> None:
     assert answer["text_truncated"] is True
     (rejected,) = feel(tiny(feeling.three), [long], too_long="reject")
     assert rejected.reason == "too_long"
+
+
+def test_a_model_of_another_kind_is_said(tiny: Build) -> None:
+    looks = tiny(feeling.three).others["image_model"]
+    with pytest.raises(StageFailed, match="does not open as AutoModelForSequenceClassification"):
+        Worker(MultimodalEmotion(), ModelFiles(Path(), {"text_model": looks}))
+
+
+def test_a_profile_without_default_models_names_the_option(tmp_path: Path) -> None:
+    file = {
+        "name": "faces",
+        "models": "embedded",
+        "source": {"kind": "images", "path": "pictures"},
+        "stages": [{"task": "multimodal-emotion"}],
+        "sink": {"kind": "parquet", "path": "out"},
+    }
+    flowing = pa.schema([("image", pa.binary())])
+    with pytest.raises(UsageError, match=r"options: {image_model: org/name}  or "):
+        make_plan(parse(file, "faces"), "faces", tmp_path, tmp_path, flowing)

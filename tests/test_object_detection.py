@@ -1,6 +1,7 @@
 """object-detection: what transformers' detectors find, and the embedded one."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,15 @@ from tests.tiny.seeing import PICTURES, encoded, photo
 Build = Callable[..., ModelFiles]
 
 
+@cache
+def opened(folder: Path) -> tuple[Any, Any]:
+    model = hf.AutoModelForObjectDetection.from_pretrained(folder).eval()
+    return model, hf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+
+
 def plain(folder: Path, row: Row, threshold: float) -> list[Row]:
     """What transformers finds in one picture, best first, within the picture."""
-    model = hf.AutoModelForObjectDetection.from_pretrained(folder).eval()
-    processor = hf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model, processor = opened(folder)
     image = decode(row["image"])
     with torch.inference_mode():
         outputs = model(**processor(image, return_tensors="pt"))

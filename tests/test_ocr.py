@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageTextToText,
@@ -24,15 +26,17 @@ from transformers import (
 from actors.errors import RowRejected, StageFailed
 from actors.images import decode
 from actors.models.embedded import prepare
+from actors.reading import florence, tesseract
 from actors.reading.boxes import Box
 from actors.reading.ctc import line_image
 from actors.stage import Device, ModelFiles, Row
 from actors.vision.ocr import Ocr, kind
 from actors.worker import Worker
+from actors.writing.generation import Written
 from jobs.documents import make_documents
 from jobs.quality import character_error_rate
 from tests.close import assert_close
-from tests.tiny import reading
+from tests.tiny import reading, telling
 from tests.tiny.reading import PAGES
 
 Build = Callable[..., ModelFiles]
@@ -202,6 +206,71 @@ def test_a_bad_page_changes_nothing_for_pages_beside_it(tiny: Build, build: Any)
         "null_input",
     ]
     assert_close([mixed[0], mixed[2], mixed[4]], clean, 1e-6)
+
+
+def test_florence_reads_pages_as_the_plain_model_does(tiny: Build) -> None:
+    files = tiny(telling.florence)
+    plain = AutoModelForImageTextToText.from_pretrained(files.folder)
+    processor = AutoProcessor.from_pretrained(files.folder, backend="pil")
+    answers = Worker(Ocr(max_new_tokens=6), files).answer(PAGES)
+    for row, answer in zip(PAGES, answers, strict=True):
+        inputs = processor(decode(row["image"]), "<OCR_WITH_REGION>", return_tensors="pt")
+        tokens = plain.generate(**inputs, max_new_tokens=6, do_sample=False)
+        text = processor.decode(tokens[0], skip_special_tokens=True)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        assert answer["text"] == "\n".join(lines)
+
+
+def test_florences_places_are_pixels_of_the_page() -> None:
+    corners = "".join(f"<loc_{n}>" for n in (0, 100, 499, 100, 499, 200, 0, 200))
+    written = Written(f"<s>a line{corners}two{corners}</s>", 20, True, 0.5)
+    first, second = florence.lines_of(written, 1000, 500)
+    box = [0.5, 50.25, 499.5, 100.25]
+    assert (first["text"], first["score"], second["text"]) == ("a line", 0.5, "two")
+    assert first["box"] == second["box"] == box
+    assert first["polygon"] == [0.5, 50.25, 499.5, 50.25, 499.5, 100.25, 0.5, 100.25]
+
+
+TABLE = """level page_num block_num par_num line_num word_num left top width height conf text
+1 1 0 0 0 0 0 0 320 224 -1 -
+5 1 1 1 1 1 20 24 10 16 90 a
+5 1 1 1 1 2 38 22 60 20 80 "page
+5 1 1 1 2 1 20 62 70 20 95 of
+5 1 1 1 2 2 95 62 5 20 95 -
+""".replace(" ", "\t").replace("\t-\n", "\t \n")
+
+
+def test_words_of_tesseracts_table_become_lines() -> None:
+    boxes, reads = tesseract.lines_of(TABLE)
+    assert_close(reads, [('a "page', 0.85), ("of", 0.95)], 1e-6)
+    assert boxes[0].polygon() == [20, 22, 98, 22, 98, 42, 20, 42]
+
+
+def test_tesseract_reads_pages_in_place_of_a_model() -> None:
+    if shutil.which("tesseract") is None:
+        pytest.skip("the program tesseract is not installed")
+    page = {"image": reading.png(reading.page("plain words", "of text"))}
+    worker = Worker(Ocr(engine="tesseract"), ModelFiles.none())
+    answer, bad = worker.answer([page, {"image": b"broken"}])
+    assert answer["text"].split() == ["plain", "words", "of", "text"]
+    assert [line["text"] for line in answer["lines"]] == ["plain words", "of text"]
+    assert isinstance(bad, RowRejected) and bad.reason == "unreadable_image"
+    with pytest.raises(StageFailed, match="no language 'xyz'"):
+        Worker(Ocr(engine="tesseract", languages="eng+xyz"), ModelFiles.none())
+
+
+def test_a_program_that_is_not_there_is_refused_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", str(Path("/usr/bin/env").parent / "nothing"))
+    with pytest.raises(StageFailed, match="apt install tesseract-ocr"):
+        Ocr(engine="tesseract").load(ModelFiles.none(), Device())
+
+
+def test_options_of_tesseract_are_refused_where_a_model_reads() -> None:
+    with pytest.raises(ValidationError, match="add  engine: tesseract"):
+        Ocr(languages="deu")
+    assert not Ocr(engine="tesseract", languages="deu").needs_model
 
 
 def test_a_page_over_the_cap_is_rejected_and_not_decoded(tiny: Build) -> None:

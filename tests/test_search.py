@@ -313,3 +313,58 @@ def test_a_missing_package_or_model_is_said(
 def test_a_row_is_named_by_its_source_and_its_number() -> None:
     places = {"a.jsonl:3": ("a.jsonl", 3), "photo.jpg": ("photo.jpg", 0), "a:b:0": ("a:b", 0)}
     assert {like: place_of(like) for like in places} == places
+
+
+def test_columns_of_the_output_do_not_stand_in_for_the_searchs_own(library: Library) -> None:
+    vectors = clustered(4, 1)
+    cells = pa.array([list(map(float, v)) for v in vectors], pa.list_(pa.float32()))
+    theirs = {"score": [0.9, 0.8, None, 0.6], "rank": list("abcd")}
+    library.add("u", {"embedding": cells, **theirs})
+    found = library.search(Query(row=("u", 0)))
+    cosines = vectors @ vectors[0]
+    order = [int(n) for n in np.argsort(-cosines) if n]
+    assert [(row["rank"], row["_row"]) for row in found] == list(enumerate(order, 1))
+    assert_close([row["score"] for row in found], cosines[order], 1e-6)
+    assert [row["output_score"] for row in found] == [theirs["score"][n] for n in order]
+    assert [row["output_rank"] for row in found] == [theirs["rank"][n] for n in order]
+
+
+def test_vectors_that_are_not_finite_are_never_found(library: Library) -> None:
+    vectors = clustered(5, 1)
+    vectors[1, 3], vectors[2, 0], vectors[3, 1] = np.nan, np.inf, 1e30
+    library.vectors("u", list(vectors))
+    assert [row["_row"] for row in library.search(Query(row=("u", 0)))] == [4]
+
+
+@pytest.mark.parametrize("parts", [[[1, 2], [3]], [[1], [2]]])
+def test_vectors_of_several_sizes_are_said(library: Library, parts: list[list[int]]) -> None:
+    for unit, sizes in enumerate(parts):
+        library.vectors(f"u{unit}", [np.ones(size) for size in sizes])
+    with pytest.raises(SinkFailed, match=r"'embedding' in .* differ in size"):
+        library.search(Query(row=("u0", 0)))
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"format": 1, "made', b"\xff\xfe"])
+def test_a_damaged_list_is_built_anew(library: Library, damage: bytes) -> None:
+    vectors = filled(library)
+    library.nearest(vectors[0], 1)
+    (library.folder() / "index.json").write_bytes(damage)
+    assert library.nearest(vectors[3], 1) == [("u0", 3)]
+    assert len(library.segments()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_the_index_of_an_output_that_may_only_be_read_is_kept_elsewhere(library: Library) -> None:
+    vectors = filled(library)
+    ours = Path(library.store.path) / "_gristmill"
+    ours.chmod(0o555)
+    assert library.folder().is_relative_to(library.path / "cache")
+    assert library.nearest(vectors[3], 1) == [("u0", 3)]
+    ours.chmod(0o755)
+
+
+def test_flags_may_stand_between_the_output_and_the_text(tiny: Build, library: Library) -> None:
+    library.vectors("u0", list(clustered(3, 1)))
+    assert main(["search", library.store.path, "--top", "2", "a text"]) == 0
+    with pytest.raises(SystemExit):
+        main(["search", library.store.path, "--top", "2", "a text", "another"])

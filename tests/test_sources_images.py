@@ -6,7 +6,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.errors import SourceFailed
 from pipelines.sources import LATER, AnySource, Images, Skipped, answer_schema
-from pipelines.sources.images import SCHEMA
 from tests.source_cases import read_all, rows_of, touch, whole
 
 
@@ -20,7 +19,7 @@ def test_one_file_is_one_row_of_its_bytes(tmp_path):
         touch(tmp_path / "in" / name, content)
     touch(tmp_path / "in" / "f.webp", b"x" * 100)
     table = read_all(Images(path="in", max_bytes=99), tmp_path)
-    assert table.schema == answer_schema(SCHEMA)
+    assert table.schema == answer_schema(Images.layout)
     assert rows_of(table) == [
         ("a.JPG", 0, f"{tmp_path}/in/a.JPG", b"jpeg", None),
         ("b/c.png", 0, f"{tmp_path}/in/b/c.png", b"png", None),
@@ -48,7 +47,7 @@ def test_files_that_changed_vanished_or_are_locked_away_are_skipped(tmp_path):
     (tmp_path / "in" / "c.png").unlink()
     (tmp_path / "in" / "d.png").unlink()
     (tmp_path / "in" / "d.png").mkdir()
-    read = source.read(unit, SCHEMA)
+    read = source.read(unit, Images.layout)
     assert read.table["_source"].to_pylist() == ["a.png"]
     assert read.skipped == [
         Skipped(files[1], "changed"),

@@ -15,7 +15,7 @@ from PIL import Image
 from actors.errors import RowRejected, StageFailed, UsageError
 from actors.models.folder import locate
 from actors.multimodal.text_to_image import TextToImage
-from actors.stage import ModelFiles, Row, Stage
+from actors.stage import Device, ModelFiles, Row, Stage
 from actors.vision.image_generation import ImageGeneration
 from actors.worker import Worker
 from tests.close import assert_close
@@ -137,3 +137,15 @@ def test_a_pipeline_that_takes_another_kind_of_input_is_refused_by_the_plan() ->
     janus_config = {"architectures": ["JanusForConditionalGeneration"]}
     assert "no steps to set" in (TextToImage(steps=3).check(janus_config) or "")
     assert "option of Janus" in (TextToImage(temperature=0.5).check(painter) or "")
+
+
+def test_a_prompt_longer_than_the_pipeline_reads_is_cut_whatever_its_tokenizer_takes(
+    tiny: Build,
+) -> None:
+    files = tiny(stable_diffusion)
+    from actors.painting.diffusion import Diffusion
+
+    painter = Diffusion("AutoPipelineForText2Image", files.folder, Device(), {})
+    assert not painter.is_cut("a red sofa in a garden")
+    painter.settings["max_sequence_length"] = 4  # as for FLUX, of whose 512 it reads 256
+    assert painter.is_cut("a red sofa in a garden") and not painter.is_cut("a")

@@ -1,16 +1,18 @@
 """The worker answers every row once, in order, whatever one row does."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from threading import Event
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from actors.errors import DeviceBroken, RowRejected, StageFailed
-from actors.stage import ModelFiles
+from actors.stage import Batching, Device, Item, Model, ModelFiles, Row
 from actors.typed import Answer
 from actors.worker import Limits, Worker
-from tests.stages.echo import Echo
+from tests.stages.echo import Echo, _Echo
 
 
 def answer(texts: list[str | None], stage: Echo | None = None, **limits: int) -> list[Answer]:
@@ -35,6 +37,35 @@ def test_a_row_without_parts_is_answered_without_the_device() -> None:
     worker = Worker(Echo(), ModelFiles.none())
     assert worker.answer([{"text": ""}]) == [{"upper": "", "score": 0}]
     assert worker.take_report().batches == 0
+
+
+class _Overlapping(_Echo):
+    """Prepares its last rows only after the first are on the device."""
+
+    batching = Batching("length", rows=4, budget=1_000, window=4)
+
+    def __init__(self, stage: Echo) -> None:
+        super().__init__(stage)
+        self.begun = Event()
+
+    def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:
+        if rows[0]["text"] == "late":
+            assert self.begun.wait(20)
+        return super().prepare(rows)
+
+    def infer(self, items: Sequence[Item]) -> list[Any]:
+        self.begun.set()
+        return super().infer(items)
+
+
+class _OverlappingEcho(Echo):
+    def load(self, files: ModelFiles, device: Device) -> Model:
+        return _Overlapping(self)
+
+
+def test_with_a_window_the_device_begins_while_later_rows_are_prepared() -> None:
+    texts = ["early"] * 4 + ["late"] * 8
+    assert short(answer(texts, _OverlappingEcho())) == [text.upper() for text in texts]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_long_recording_is_heard_in_windows_and_always_alike(fusion: bool, tin
 
 
 def test_labels_that_cannot_be_told_apart_are_refused() -> None:
-    for labels, why in [(("a",), "at least 2"), (("a", " "), "blank"), (("a", "a"), "twice")]:
+    for labels, why in [(("a",), "at least two"), (("a", " "), "blank"), (("a", "a"), "twice")]:
         with pytest.raises(ValidationError, match=why):
             ZeroShotAudioClassification(labels=labels)
     with pytest.raises(ValidationError, match="must hold"):

@@ -73,7 +73,7 @@ def test_clip_may_be_asked_about_each_label_by_itself(tiny: Build) -> None:
 
 
 def test_labels_that_cannot_be_told_apart_are_refused() -> None:
-    for labels, why in [(("a",), "at least 2"), (("a", " "), "blank"), (("a", "a"), "twice")]:
+    for labels, why in [(("a",), "at least two"), (("a", " "), "blank"), (("a", "a"), "twice")]:
         with pytest.raises(ValidationError, match=why):
             ZeroShotImageClassification(labels=labels)
     with pytest.raises(ValidationError, match="must hold"):

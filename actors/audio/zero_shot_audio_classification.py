@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import field_validator
-
 from actors.architecture import is_made_for, why_not
+from actors.label_stage import LabelStage
 from actors.scores import Scorer
 from actors.sound_stage import SoundClassifier, SoundStage
 from actors.stage import Defaults, Device, Model, ModelFiles, option
 
 
-class ZeroShotAudioClassification(SoundStage):
+class ZeroShotAudioClassification(LabelStage, SoundStage):
     """Says which of your own labels fits a recording, without training: sounds, places, music.
 
     A CLAP model compares the recording with a sentence about each label; `scores` are a softmax
@@ -24,28 +23,9 @@ class ZeroShotAudioClassification(SoundStage):
     models: ClassVar[Defaults] = Defaults(hub="laion/clap-htsat-unfused", licence="Apache-2.0")
     example: ClassVar[Mapping[str, Any]] = {"labels": ("a dog barking", "rain", "a siren")}
 
-    labels: tuple[str, ...] = option(
-        ..., "The labels to choose from, two or more.", min_length=2, max_length=1_000
-    )
     hypothesis_template: str = option(
         "This is a sound of {}.", "The sentence that a label is put into, at {}."
     )
-
-    @field_validator("hypothesis_template")
-    @classmethod
-    def _has_one_place(cls, template: str) -> str:
-        if template.count("{}") != 1:
-            raise ValueError("must hold {} once, where the label goes: 'This is a sound of {}.'")
-        return template
-
-    @field_validator("labels")
-    @classmethod
-    def _can_be_told_apart(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(label.strip() for label in labels):
-            raise ValueError("a label is blank")
-        if len(set(labels)) < len(labels):
-            raise ValueError("a label is there twice")
-        return labels
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept CLAP models."""
@@ -57,7 +37,5 @@ class ZeroShotAudioClassification(SoundStage):
         """Load the model, and make the labels' vectors."""
         from actors.listening.clap import ClapListener
 
-        # replace, not format: a label may hold braces
-        sentences = [self.hypothesis_template.replace("{}", label) for label in self.labels]
-        listener = ClapListener(files.folder, device, sentences)
+        listener = ClapListener(files.folder, device, self.sentences(self.labels))
         return SoundClassifier(self, listener, Scorer(self.labels, "softmax", len(self.labels)))

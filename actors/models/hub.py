@@ -44,7 +44,7 @@ WITHOUT_WEIGHTS = [*LEFT_OUT, *(f"*{suffix}" for suffix in WEIGHTS)]
 
 # Of a pipeline of diffusers: what its parts share, and parts that lie beside model_index.json under
 # the names that diffusers and transformers save them as. Other weights there are whole copies for
-# other programs: 24 GB in FLUX.1-schnell.
+# other programs, as in FLUX.1-schnell.
 SHARED = ["*.json", "*.txt", "*.model", "diffusion_pytorch_model*", "model*.safetensors"]
 # Parts once more in another precision.
 VARIANTS = [f"*.{kind}{end}" for kind in ("fp16", "bf16", "non_ema") for end in (".*", "-*")]

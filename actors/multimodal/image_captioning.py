@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
+from pydantic import field_validator
 
 from actors.architecture import is_made_for, why_not
 from actors.image_stage import ImageStage
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
-from actors.text import full_text_of
+from actors.text import full_text_of, not_blank
 
 if TYPE_CHECKING:
     from actors.telling.teller import Teller
@@ -49,6 +50,8 @@ class ImageCaptioning(ImageStage):
     max_new_tokens: int = option(30, "Most tokens written for a picture.", ge=1, le=10_000)
     num_beams: int = option(1, "Beams of the search; 1: greedy.", ge=1, le=64)
 
+    _says_something = field_validator("prompt")(not_blank)
+
     @property
     def writes(self) -> Columns:
         """The caption, how likely it was, and whether the limit cut it."""
@@ -57,6 +60,12 @@ class ImageCaptioning(ImageStage):
             "score": pa.float32(),
             "caption_truncated": pa.bool_(),
         }
+
+    def inputs(self, config: Mapping[str, Any] | None) -> Columns:
+        """Prompts are read only where the model takes them."""
+        if config is None or _teller_of(config) != "Painted":
+            return self.reads
+        return {"image": self.reads["image"]}
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept models that write captions."""

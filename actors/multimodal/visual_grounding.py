@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import field_validator
 
 from actors.architecture import why_not
-from actors.detections import DETECTIONS, GROUNDERS, named
+from actors.detections import DETECTIONS, ENDS, GROUNDERS, named
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
@@ -68,7 +68,10 @@ class VisualGrounding(ImageStage):
 
     def check(self, config: Mapping[str, Any]) -> str | None:
         """Accept models that find what phrases name."""
-        if config.get("model_type") in GROUNDERS:
+        kind = GROUNDERS.get(str(config.get("model_type")))
+        if kind == "dino" and any(mark in phrase for phrase in self.phrases for mark in ENDS):
+            return "a phrase holds a '.' or '?', which ends a phrase for Grounding DINO"
+        if kind is not None:
             return None
         return why_not("visual-grounding", f"one of {', '.join(GROUNDERS)}", config)
 
@@ -95,6 +98,8 @@ class PhraseFinder(Model):
         self.stage = stage
         self.grounder = grounder
         self.batching = grounder.batching
+        if stage.phrases:
+            grounder.check(stage.phrases)
         self.threshold = grounder.usual if stage.threshold is None else stage.threshold
 
     def prepare(self, rows: Sequence[Row]) -> list[list[Item]]:

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from actors.architecture import is_made_for, is_text_encoder, why_not
 from actors.errors import RowRejected, StageFailed
+from actors.label_stage import LABELS, LABELS_TYPE, LabelStage
 from actors.scores import BEST, named, softmax
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
-from actors.text import TEXT, full_text_of, texts_of
+from actors.text import TEXT, full_text_of
 from actors.text_stage import TextStage
 from actors.texts.inference_labels import kinds_of, labels_of
 
@@ -30,10 +31,8 @@ ALONE = "{}"
 TEMPERATURE = 0.05
 """sentence-transformers trains its encoders with cosines times 20 in the softmax: 1 / 20."""
 
-LABELS = "candidate_labels"
 
-
-class ZeroShotClassification(TextStage):
+class ZeroShotClassification(LabelStage, TextStage):
     """Says which of your own labels fits a text, without training.
 
     The labels are those of the option, or of the row where it has `candidate_labels`. `scores` are
@@ -49,7 +48,7 @@ class ZeroShotClassification(TextStage):
     there (bad_labels), or longer than the model reads (too_long).
     """
 
-    reads: ClassVar[Columns] = {**TEXT, LABELS: pa.list_(pa.string())}
+    reads: ClassVar[Columns] = {**TEXT, LABELS: LABELS_TYPE}
     optional_reads: ClassVar[frozenset[str]] = frozenset({LABELS})
     models: ClassVar[Defaults] = Defaults(
         hub="MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
@@ -59,12 +58,6 @@ class ZeroShotClassification(TextStage):
     example: ClassVar[Mapping[str, Any]] = {"labels": ("politics", "sport", "science")}
     sample: ClassVar[Row] = {"text": "The goalkeeper saved a penalty in the last minute."}
 
-    labels: tuple[str, ...] = option(
-        ...,
-        "The labels to choose from: two or more, or one with multi_label.",
-        min_length=1,
-        max_length=1_000,
-    )
     multi_label: bool = option(False, "Score each label by itself: several may fit, or none.")
     hypothesis_template: str | None = option(
         None,
@@ -78,32 +71,17 @@ class ZeroShotClassification(TextStage):
         le=10,
     )
 
-    @field_validator("hypothesis_template")
-    @classmethod
-    def _has_one_place(cls, template: str | None) -> str | None:
-        if template is not None and template.count("{}") != 1:
-            raise ValueError("must hold {} once, where the label goes: 'This text is about {}.'")
-        return template
-
     @model_validator(mode="after")
-    def _labels_can_be_told_apart(self) -> "ZeroShotClassification":
-        fault = self.fault(self.labels)
-        if fault:
-            raise ValueError(f"labels: {fault}")
+    def _options_go_together(self) -> "ZeroShotClassification":
         if self.multi_label and self.temperature != TEMPERATURE:
             raise ValueError("temperature does nothing with multi_label: leave one of them out")
         return self
 
     def fault(self, labels: Sequence[str]) -> str | None:
-        """Say why these labels cannot be chosen from, or None."""
-        if not all(label.strip() for label in labels):
-            return "a label is blank"
-        if len(set(labels)) < len(labels):
-            return "a label is there twice"
-        if len(labels) < (1 if self.multi_label else 2):
-            least = "one label" if self.multi_label else "two labels (or one with multi_label)"
-            return f"at least {least} must be there to choose from"
-        return None
+        """Say why these labels cannot be chosen from, or None: with multi_label one is enough."""
+        if self.multi_label and len(labels) == 1:
+            return None if labels[0].strip() else "a label is blank"
+        return super().fault(labels)
 
     @property
     def writes(self) -> Columns:
@@ -140,20 +118,6 @@ class ZeroShotClassification(TextStage):
         model = load_model(AutoModelForSequenceClassification, files.folder, device)
         encoder = Encoder(model, files.folder, device, self.max_length)
         return ByInference(self, Pairs(encoder, cut="first"))
-
-    def own_labels(self, row: Row) -> list[str] | None:
-        """Return the labels that the row brings, or None; raise RowRejected for bad ones."""
-        if row.get(LABELS) is None:
-            return None
-        labels = texts_of(row, LABELS)
-        fault = self.fault(labels)
-        if fault:
-            raise RowRejected("bad_labels", f"{LABELS}: {fault}")
-        return labels
-
-    def sentences(self, labels: Sequence[str], template: str) -> list[str]:
-        """Put each label into the option's template, or else into this one."""
-        return [(self.hypothesis_template or template).replace("{}", label) for label in labels]
 
     def answer(self, row: Row, scores: np.ndarray, cut: bool) -> Row:
         """Return the columns from the scores of the row's labels."""

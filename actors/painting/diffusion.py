@@ -40,7 +40,7 @@ class Diffusion:
         unknown = sorted(set(settings) - self.takes)
         if unknown:
             raise StageFailed(f"{type(self.pipe).__name__} of {folder} takes no {unknown[0]}")
-        # A picture of 1024 x 1024 takes some GB while it is decoded.
+        # Few: large pictures take much memory while they are decoded.
         self.batching = Batching("shape", rows=4, budget=4)
 
     def item(self, order: Order, image: Image.Image | None = None) -> Item:
@@ -58,11 +58,18 @@ class Diffusion:
     def is_cut(self, prompt: str) -> bool:
         """Whether no tokenizer of the pipeline takes the whole prompt."""
         parts = [part for name, part in self.pipe.components.items() if "tokenizer" in name]
-        limits = [(part, part.model_max_length) for part in parts if part is not None]
+        # Pipelines cut what their long tokenizers would take: FLUX schnell at 256 of 512.
+        most = int(self.settings.get("max_sequence_length", self._usual_length()))
+        limits = [(part, min(part.model_max_length, most)) for part in parts if part is not None]
         known = [(part, limit) for part, limit in limits if limit < UNBOUNDED]
         return bool(known) and all(
             len(part(prompt, verbose=False).input_ids) > limit for part, limit in known
         )
+
+    def _usual_length(self) -> int:
+        """Return how many tokens the pipeline reads where it is not told."""
+        known = inspect.signature(self.pipe.__call__).parameters.get("max_sequence_length")
+        return known.default if known is not None and known.default else UNBOUNDED
 
     def paint(self, items: Sequence[Item]) -> list[Painted]:
         """Return a picture for each item."""

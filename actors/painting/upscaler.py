@@ -27,7 +27,7 @@ class Upscaler:
         self.side = side
         self.halo = halo
         self.factor = int(self.viewer.config.upscale)
-        # One tile on a CPU: more at once were no faster, and a tile of 256 takes 1 GB by itself.
+        # One tile at a time on a CPU: it fills the cores by itself, and memory stays small.
         rows = 1 if device.name == "cpu" else 16
         self.batching = Batching("shape", rows=rows, budget=rows * (side or 512) ** 2)
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
 
-from actors.detections import GROUNDERS
-from actors.errors import RowRejected
+from actors.detections import ENDS, GROUNDERS
+from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.seeing.detectors import ordered
 from actors.seeing.distances import Found
@@ -47,6 +47,13 @@ class Grounder:
         item = self.viewer.item(picture, note)
         return Item(item.data, item.cost, (item.shape, asked))
 
+    def check(self, phrases: Sequence[str]) -> None:
+        """Raise StageFailed for phrases of the stage's own that the model cannot be asked."""
+        try:
+            self.read(phrases)
+        except RowRejected as error:
+            raise StageFailed(f"phrases: {error.message}") from None
+
     def read(self, phrases: Sequence[str]) -> Any:
         """Return the phrases as token ids, hashable."""
         raise NotImplementedError
@@ -83,7 +90,7 @@ class GroundingDino(Grounder):
 
     def read(self, phrases: Sequence[str]) -> tuple[Ids, Ids]:
         """Return the text's ids, and for each phrase the places of its tokens."""
-        if any(mark in phrase for phrase in phrases for mark in ".?"):
+        if any(mark in phrase for phrase in phrases for mark in ENDS):
             raise RowRejected("invalid_text", "a phrase holds a '.' or '?', which ends a phrase")
         words = [phrase.strip().lower() for phrase in phrases]
         text = END.join(words) + "."

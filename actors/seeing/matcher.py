@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, BlipForImageTextRetrieval, ViltForImageAndTextRetrieval
 
+from actors.errors import RowRejected
 from actors.images import Picture
 from actors.scores import sigmoid, softmax
 from actors.seeing.viewer import Viewer
@@ -25,6 +26,9 @@ class Matcher:
         self.family = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         self.viewer = Viewer(CLASSES[self.family], folder, device, backend)
         config = self.viewer.config
+        if self.family == "vilt":
+            # A limit makes the model look at patches that it draws by chance, others each time.
+            config.max_image_length = -1
         length = getattr(config, "text_config", config).max_position_embeddings
         self.words = WordReader(folder, device, length)
 
@@ -39,7 +43,10 @@ class Matcher:
 
     def pair(self, picture: Picture, words: Words) -> Item:
         """Return the item of a pair. Raises RowRejected (image_too_narrow)."""
-        seen = self.viewer.item(picture)
+        try:
+            seen = self.viewer.item(picture)
+        except ValueError as error:  # what resizing to a side of less than a patch ends in
+            raise RowRejected("image_too_narrow", f"cannot be resized: {error}") from error
         cost, shape = seen.cost + TOKEN * len(words.ids), (seen.shape, len(words.ids))
         return Item((seen.data, words), cost, shape)
 

@@ -1,8 +1,9 @@
-"""Where the joints of persons are: ViTPose, shown one person at a time."""
+"""Models of poses: where the joints of persons are, shown one person at a time."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,25 +14,49 @@ from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
 from actors.seeing.eye import check_shape, load_processor
+from actors.seeing.joints import Pose
+from actors.seeing.movenet import MOVENET, MoveNetPoser
 from actors.stage import Batching, Device, Item
 
 LOWEST = 4
 """Pixels: of lower pictures ViTPose's image processor takes the rows for channels."""
 
 
-class Pose(NamedTuple):
-    """The joints of a person, in the order of the model's names: `points` float32 (joints, 2), x
-    and y in pixels of the picture's file; `scores` float32 (joints,), 0..1."""
+class Poser(Protocol):
+    """A loaded model of poses; `names` are those of its joints."""
 
-    points: np.ndarray
-    scores: np.ndarray
+    names: list[str]
+    batching: Batching
+
+    def check(self, picture: Picture) -> None:
+        """Raise RowRejected (image_too_narrow, image_too_small) where it cannot be looked at."""
+
+    def items(self, picture: Picture, boxes: Sequence[Sequence[float]]) -> list[Item]:
+        """Return each person as the model is shown it; the second part of an item's data is its
+        box as x, y, width and height. `boxes` are edges; `picture` must be of its full size,
+        and checked."""
+
+    def infer(self, items: Sequence[Item]) -> list[Pose]:
+        """Return the pose of each person."""
 
 
-class Poser:
-    """A loaded model of poses; `names` are those of its joints.
+def load_poser(folder: Path, device: Device, backend: str = "pil", expert: int = 0) -> Poser:
+    """Load the model of poses of a folder, which its config.json names.
 
-    `expert` chooses among the kinds of poses that a model with several was trained on.
+    `expert` chooses among the kinds of poses that a model with several was trained on. Raises
+    StageFailed.
     """
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    experts = (config.get("backbone_config") or {}).get("num_experts", 1)
+    if expert >= experts:
+        raise StageFailed(f"{folder}: there is no expert {expert}; the model has {experts}")
+    if config["model_type"] == MOVENET:
+        return MoveNetPoser(folder, device)
+    return TransformerPoser(folder, device, backend, expert)
+
+
+class TransformerPoser:
+    """A model of poses of transformers: ViTPose, and ViTPose++ with its experts."""
 
     def __init__(self, folder: Path, device: Device, backend: str, expert: int) -> None:
         self.processor = load_processor(folder, backend)
@@ -40,10 +65,6 @@ class Poser:
         self.device = device
         self.experts = getattr(self.model.config.backbone_config, "num_experts", 1)
         self.expert = expert
-        if expert >= self.experts:
-            raise StageFailed(
-                f"{folder}: there is no expert {expert}; the model has {self.experts}"
-            )
         # Every person is cut out at one size, so any may share a batch.
         self.batching = Batching("fixed", rows=8 if device.name == "cpu" else 64)
 
@@ -56,9 +77,7 @@ class Poser:
             )
 
     def items(self, picture: Picture, boxes: Sequence[Sequence[float]]) -> list[Item]:
-        """Return each person as the model is shown it: float32 (3, height, width), and its box as
-        x, y, width and height. `boxes` are edges; `picture` must be of its full size, and checked.
-        """
+        """Return each person as the model is shown it: float32 (3, height, width), and its box."""
         sized = [[x, y, right - x, bottom - y] for x, y, right, bottom in boxes]
         if not sized:
             return []

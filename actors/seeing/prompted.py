@@ -13,11 +13,14 @@ from transformers import AutoModelForMaskGeneration
 
 from actors.images import Picture
 from actors.seeing.masks import Mask
-from actors.seeing.segments import ROOM, Size, enlarged
+from actors.seeing.segments import Size, enlarged
 from actors.seeing.viewer import Viewer
 from actors.stage import Batching, Device, Item
 
 Choice = Literal["best", "all", "one"]
+
+ROOM = 32 * 2**20
+"""Numbers enlarged at once, at least one picture of them: 128 MB of float32."""
 
 OFFSET = 1.0
 """How far the cutoff between inside and outside is moved, in logits, to see whether a mask stays

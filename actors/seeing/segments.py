@@ -1,7 +1,7 @@
 """From what a segmentation model says to the segments of one picture, at the picture's own size.
 
-Logits of a 12-megapixel picture in 150 classes are 7 GB at its size, so only a few classes or one
-mask at a time are enlarged; what is kept are whole numbers of pixels, then runs.
+Logits of a 12-megapixel picture in 150 classes are 7 GB at its size, so one class or one mask at a
+time is enlarged, and classes that win nowhere are not; what is kept are runs of pixels.
 """
 
 from collections.abc import Collection
@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d
 
 from actors.seeing.masks import Mask, parts
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
 
-ROOM = 32 * 2**20
-"""Numbers enlarged at once, at least one picture of them: 128 MB of float32."""
+
+SLACK = 1e-5
+"""How much rounding may add to a logit between others, as a share of the largest."""
 
 
 class Segment(NamedTuple):
@@ -55,16 +56,31 @@ def enlarged(values: Tensor, size: Size, mode: str = "bilinear") -> Tensor:
     return interpolate(values[None], size=size, mode=mode, align_corners=corners)[0]
 
 
-def classes_of(logits: Tensor, size: Size, room: int = ROOM) -> NDArray[np.int32]:
+def classes_of(logits: Tensor, size: Size) -> NDArray[np.int32]:
     """Return the class of every pixel of a picture of `size`; logits are (classes, h, w)."""
-    few = max(1, room // (size[0] * size[1]))
-    best, which = torch.max(enlarged(logits[:few], size), dim=0)
-    for first in range(few, len(logits), few):
-        value, index = torch.max(enlarged(logits[first : first + few], size), dim=0)
-        which = torch.where(value > best, index + first, which)
-        best = torch.maximum(best, value)
-    found: NDArray[np.int32] = which.int().cpu().numpy()
+    best = torch.full(size, -torch.inf, device=logits.device)
+    which = torch.zeros(size, dtype=torch.int32, device=logits.device)
+    for number in _possible(logits):
+        value = enlarged(logits[number : number + 1], size)[0]
+        which.masked_fill_(value > best, number)
+        torch.maximum(best, value, out=best)
+    found: NDArray[np.int32] = which.cpu().numpy()
     return found
+
+
+def _possible(logits: Tensor) -> list[int]:
+    """Return the classes that may be the best somewhere between their logits (classes, h, w).
+
+    Between four neighbours a class is at most their largest and at least their smallest; one that
+    is everywhere below the surest class's smallest need not be enlarged. For 12 megapixels and 150
+    classes of which 8 are there that is 0.8 CPU-s, of which all are there 10.
+    """
+    kernel = (min(2, logits.shape[1]), min(2, logits.shape[2]))
+    most = max_pool2d(logits[None], kernel, stride=1)[0]
+    least = -max_pool2d(-logits[None], kernel, stride=1)[0]
+    sure = least.amax(dim=0) - SLACK * float(logits.abs().max())
+    numbers: list[int] = (most >= sure).flatten(1).any(dim=1).nonzero()[:, 0].tolist()
+    return numbers
 
 
 def semantic(logits: Tensor, size: Size) -> list[Segment]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from actors.checkpoint import fill, read_weights
 from actors.images import Picture
+from actors.seeing.layer import Layer
 from actors.seeing.segments import Bounds, Segment, Size, semantic
 from actors.stage import Batching, Device, Item
 
@@ -38,24 +39,6 @@ BLOCKS = (
 # Blocks after which the picture gets smaller: what is seen there is looked at again on the way
 # back, together with the stem.
 SEEN = (0, 2)
-
-
-class Layer(nn.Module):
-    """A convolution that pads as TensorFlow does: where one side must get more, the last one."""
-
-    def __init__(
-        self, channels: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, width, kernel, stride, groups=groups)
-        self.before, self.after = (kernel - stride) // 2, -(-(kernel - stride) // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (pictures, width, height / stride, ...)."""
-        if self.after:
-            x = functional.pad(x, (self.before, self.after) * 2)
-        answer: Tensor = self.conv(x)
-        return answer
 
 
 class Gate(nn.Module):

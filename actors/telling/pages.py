@@ -17,6 +17,7 @@ from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
 from actors.reading.lines import has_place
 from actors.stage import Batching, Device, Item, Row
+from actors.text import text_of
 from actors.texts.encoder import Encoder, Tokens
 from actors.texts.pairs import Pairs, Stretch
 from actors.texts.spans import Reading, likeliest, span_shares
@@ -40,21 +41,25 @@ def words_of(lines: Sequence[Mapping[str, Any] | None]) -> list[Word]:
     """Return the words of the lines that OCR found, in their order.
 
     A line says where it stands, its words do not: each gets the share of the line's width that its
-    characters are of the line's. Raises RowRejected (no_places) for lines without a place.
+    characters are of the line's. Raises RowRejected (no_places for lines without a place, and
+    those of texts).
     """
     found: list[Word] = []
-    for line in lines:
-        if line is None or not line.get("text"):
+    for number, line in enumerate(lines):
+        name = f"lines[{number}].text"
+        text = text_of({name: (line or {}).get("text") or ""}, name)
+        if not text:
             continue
-        if not has_place(line):
+        if line is None or not has_place(line):
             raise RowRejected(
                 "no_places", "a line does not say where it stands: read the page with a detector"
             )
-        found += _words_of_line(line["text"], tuple(float(side) for side in line["box"]))
+        left, top, right, bottom = map(float, line["box"])
+        found += _words_of_line(text, (left, top, right, bottom))
     return found
 
 
-def _words_of_line(text: str, box: Any) -> Iterator[Word]:
+def _words_of_line(text: str, box: Box) -> Iterator[Word]:
     left, top, right, bottom = box
     step = (right - left) / len(text)
     place = 0

@@ -2,6 +2,9 @@
 
 A picture is enlarged or shrunk onto a grid of squares, white where it does not reach, and shown as
 its squares and once as a whole. A mask says which patches of a square show it.
+
+Against transformers' own on torchvision 0.29, pictures of seven shapes: pixels within 1.3 of 255
+levels (0.1 on average), masks, sizes and numbers of tokens the same.
 """
 
 import math

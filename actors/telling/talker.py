@@ -188,10 +188,7 @@ def _look_both_ways(model: Any) -> None:
     masked: what a picture says would hang on its neighbours.
     """
     for module in model.modules():
-        if type(module).__name__ in (
-            "Phi4MultimodalVisionAttention",
-            "Phi4MultimodalAudioAttention",
-        ):
+        if type(module).__name__ in CAUSAL_BY_MISTAKE:
             module.is_causal = False
 
 

@@ -199,15 +199,16 @@ class Florence(Teller):
 
         A picture takes as many places whatever it shows, so a blank one stands for any.
         """
-        if words not in self._known:
+        found = self._known.get(words)
+        if found is None:
             try:
                 made = self._processor(images=Image.new("RGB", (32, 32)), text=words)
             except ValueError as error:
                 raise RowRejected("bad_prompt", f"the model's processor says: {error}") from error
-            if len(self._known) > 1_000:
+            if len(self._known) > 1_000:  # another thread may do the same
                 self._known.clear()
-            self._known[words] = np.array(made["input_ids"][0], np.int64)
-        return self._known[words]
+            found = self._known[words] = np.array(made["input_ids"][0], np.int64)
+        return found
 
 
 class Painted(Teller):

@@ -41,7 +41,8 @@ class AnomalyDetection(ImageStage):
     anomalous. `regions` are the places that score at least `threshold`, those that touch as one
     box, in pixels, the strangest first. `anomaly_map` is a grey PNG of the picture's shape,
     at most `map_side` pixels long: 0 is nothing strange, 255 a score of 2 or more, and a score of
-    1 lies between 127 and 128. Pictures are shown whole, as squares, so all should be framed alike.
+    1 lies between 127 and 128. Pictures are shown whole, as squares, so all should be framed alike;
+    good ones that are copies of each other, or overlap, make training set the threshold too low.
     """
 
     models: ClassVar[Defaults] = Defaults(made_by="gristmill train FILE")

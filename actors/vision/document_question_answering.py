@@ -5,13 +5,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
+from pydantic import field_validator
 
 from actors.architecture import is_made_for, why_not
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.reading.lines import LINES
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
-from actors.text import full_text_of
+from actors.text import full_text_of, not_blank
 
 if TYPE_CHECKING:
     from actors.telling.pages import LayoutReader, Word
@@ -65,6 +66,8 @@ class DocumentQuestionAnswering(ImageStage):
     )
     max_new_tokens: int = option(64, "Donut: most tokens of an answer.", ge=1, le=10_000)
     num_beams: int = option(1, "Donut: beams of the search; 1: greedy.", ge=1, le=64)
+
+    _asks_something = field_validator("question")(not_blank)
 
     @property
     def writes(self) -> Columns:

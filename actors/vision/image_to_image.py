@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyarrow as pa
 from PIL import Image
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from actors import images
 from actors.architecture import is_made_for, why_not
 from actors.diffused_stage import PROMPTED, DiffusedStage, why_not_diffused
 from actors.painting.tiles import GRID
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
+from actors.text import not_blank
 
 if TYPE_CHECKING:
     from actors.painting.diffusion import Diffusion
@@ -75,6 +76,8 @@ class ImageToImage(DiffusedStage):
         1_024, "Diffusion: longest side of the picture as it is shown.", ge=STEP, le=8_192
     )
     max_pixels: int = option(4_000_000, "Larger pictures are rejected unread.", ge=1)
+
+    _says_something = field_validator("prompt")(not_blank)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

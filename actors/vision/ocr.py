@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
+from pydantic import model_validator
 
 from actors.errors import StageFailed
 from actors.images import MAX_PIXELS
@@ -21,13 +22,18 @@ from actors.stage import (
     option,
 )
 
+WHOLE = ("donut", "chat", "florence")
+"""Kinds of models that read a page at once, without a detector."""
+
 
 class Ocr(Stage):
     """Reads the text of a page: its lines in order, where they stand, how sure the model is.
 
     Three kinds of models do it. PP-OCR recognisers and TrOCR-like models read the lines that a
     detector finds; Donut and image-text-to-text models (GOT-OCR2, GLM-OCR...) read a page at once
-    and do not say where: their lines have no polygon and no box.
+    and do not say where: their lines have no polygon and no box. Florence-2 reads a page at once
+    and says where each line stands, unless its prompt is <OCR>. With `engine: tesseract` the
+    program of that name reads, without a model: it must be installed where the stage works.
     """
 
     reads: ClassVar[Columns] = {"image": pa.binary()}
@@ -38,6 +44,21 @@ class Ocr(Stage):
     )
     chunk: ClassVar[int] = 1
 
+    engine: Literal["model", "tesseract"] = option(
+        "model", "What reads: a model, or the program tesseract, which must be installed."
+    )
+    languages: str = option(
+        "eng",
+        "tesseract: the languages of the pages, as it names them, such as eng+deu.",
+        pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$",
+    )
+    layout: int = option(
+        3,
+        "tesseract: what it expects of a page (--psm): 3 a whole page, 6 one block of text, 7 one"
+        " line, 11 words anywhere.",
+        ge=3,
+        le=13,
+    )
     detector: str | None = model_option(
         hub="PaddlePaddle/PP-OCRv6_small_det_safetensors",
         embedded="embedded:pp-ocrv6-small-det",
@@ -60,6 +81,18 @@ class Ocr(Stage):
     )
     max_pixels: int = option(MAX_PIXELS, "Larger images are rejected unread.", ge=1)
 
+    @model_validator(mode="after")
+    def _engine_has_options(self) -> Self:
+        named = self.model_fields_set & {"languages", "layout"}
+        if named and self.engine == "model":
+            raise ValueError(f"'{min(named)}' is tesseract's: add  engine: tesseract")
+        return self
+
+    @property
+    def needs_model(self) -> bool:
+        """None for tesseract."""
+        return self.engine == "model"
+
     @property
     def writes(self) -> Columns:
         """Text and lines."""
@@ -81,17 +114,22 @@ class Ocr(Stage):
         self, config: Mapping[str, Any] | None
     ) -> list[tuple[str, Mapping[str, Any]]]:
         """No detector for models that read whole pages."""
-        needless = config is not None and kind(config) in ("donut", "chat")
-        return [] if needless else super().model_options(config)
+        needless = config is not None and kind(config) in WHOLE
+        return [] if needless or not self.needs_model else super().model_options(config)
 
     def load(self, files: ModelFiles, device: Device) -> Model:
-        """Load a reader of lines with its detector, or a reader of pages."""
+        """Load a reader of lines with its detector, or a reader of pages; or look for tesseract."""
+        if not self.needs_model:
+            from actors.reading.tesseract import TesseractPages
+
+            settings = (self.languages, self.layout, self.max_pixels, self.min_line_score)
+            return TesseractPages(device, *settings)
         config = json.loads((files.folder / "config.json").read_text("utf-8"))
         problem = self.check(config)
         if problem:
             raise StageFailed(f"{files.folder}: {problem}")
-        if kind(config) in ("donut", "chat"):
-            return self._pages(files, device, kind(config) == "donut")
+        if kind(config) in WHOLE:
+            return self._pages(files, device, str(kind(config)))
         from actors.reading.detector import Detector
 
         folder = files.others["detector"]
@@ -108,11 +146,14 @@ class Ocr(Stage):
         limits = (self.max_pixels, self.min_line_score, self.max_new_tokens)
         return LineWriter(files.folder, device, *limits)
 
-    def _pages(self, files: ModelFiles, device: Device, donut: bool) -> Model:
+    def _pages(self, files: ModelFiles, device: Device, kind: str) -> Model:
+        from actors.reading.florence import FlorencePages
         from actors.reading.generated import ChatPages, DonutPages
 
-        pages = DonutPages if donut else ChatPages
-        return pages(files.folder, device, self.max_pixels, self.max_new_tokens, self.prompt)
+        kinds: dict[str, Any] = {"donut": DonutPages, "chat": ChatPages, "florence": FlorencePages}
+        settings = (self.max_pixels, self.max_new_tokens, self.prompt)
+        pages: Model = kinds[kind](files.folder, device, *settings)
+        return pages
 
 
 class LinesOfPages(Model):
@@ -128,8 +169,11 @@ class LinesOfPages(Model):
 
 
 def kind(config: Mapping[str, Any]) -> str | None:
-    """Return how a model reads, by its config.json: ctc, line, donut, chat; None: it does not."""
+    """Return how a model reads, by its config.json: ctc, line, or one of WHOLE; None: it does
+    not."""
     name = str(config.get("model_type", ""))
+    if name == "florence2":
+        return "florence"
     if name.startswith("pp_ocr"):
         return "ctc" if name.endswith("_rec") else None
     if name == "vision-encoder-decoder":

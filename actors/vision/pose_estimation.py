@@ -41,13 +41,16 @@ class PoseEstimation(ImageStage):
     `persons` are the best `max_persons`, the surest first, each with all joints that the model
     knows, in its order; `score` is the detector's (null for a whole picture), those of joints how
     sure the model is of each. Places are in pixels of the picture's file held upright; a joint may
-    lie outside it. `person_count` says how many there were; a picture without any has an empty
-    list. Detections without a box in the picture are rejected (no_box); boxes are cut to it.
+    lie outside it, and joints that the picture does not show are answered too, mostly with low
+    scores. `person_count` says how many there were; a picture without any has an empty list.
+    Detections without a box in the picture are rejected (no_box); boxes are cut to it.
     """
 
     reads: ClassVar[Columns] = IMAGE
     models: ClassVar[Defaults] = Defaults(
-        hub="usyd-community/vitpose-base-simple", licence="Apache-2.0 (m)"
+        hub="usyd-community/vitpose-base-simple",
+        licence="Apache-2.0 (m)",
+        embedded="embedded:movenet-lightning",
     )
 
     persons_from: Literal["detector", "detections", "picture"] = option(
@@ -84,14 +87,14 @@ class PoseEstimation(ImageStage):
         """Accept models of poses."""
         if is_made_for(config, "ForPoseEstimation"):
             return None
-        return why_not("pose-estimation", "a ...ForPoseEstimation (ViTPose)", config)
+        return why_not("pose-estimation", "a ...ForPoseEstimation (ViTPose, MoveNet)", config)
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the model of poses, and the detector where one is used."""
         from actors.seeing.detectors import Chooser, load_detector
-        from actors.seeing.poses import Poser
+        from actors.seeing.poses import load_poser
 
-        poser = Poser(files.folder, device, self.image_backend, self.expert)
+        poser = load_poser(files.folder, device, self.image_backend, self.expert)
         if self.persons_from != "detector":
             return Poses(PersonReader(self, poser))
         detector = load_detector(files.others["detector"], device, self.image_backend)

@@ -34,6 +34,11 @@ class ZeroShotImageClassification(LabelStage, ImageStage):
         hub="google/siglip2-base-patch16-224", licence="Apache-2.0"
     )
 
+    example: ClassVar[Mapping[str, Any]] = {"labels": ("a dog", "a red car", "a street at night")}
+
+    hypothesis_template: str = option(
+        "This is a photo of {}.", "The sentence that a label is put into, at {}."
+    )
     activation: Literal["auto", "softmax", "sigmoid"] = option(
         "auto", "How scores are made of the model's numbers; auto: as it was trained."
     )

@@ -72,6 +72,7 @@ class Generation:
         self.tokenizer = tokenizer
         self.device = device
         self.hidden = list(hidden)
+        self.skips_marks = True  # special tokens are left out of texts
         self.goes_on = not model.config.is_encoder_decoder
         self.ends = _as_list(model.generation_config.eos_token_id)
         self.pad = padding_token(model, tokenizer)
@@ -190,7 +191,7 @@ class Generation:
             kept = [row[~np.isin(row, self.hidden)] for row in kept]
         if heads:
             kept = [np.concatenate(pair) for pair in zip(heads, kept, strict=True)]
-        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
+        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=self.skips_marks)
         return [
             Written(_before(text, stops), end, ended)
             for text, (end, ended) in zip(texts, ends, strict=True)

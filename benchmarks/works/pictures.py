@@ -97,7 +97,6 @@ def daft(folder: Path, given: list[dict[str, Any]]) -> list[Any]:
             named = _named(scores, self._model.config.id2label)
             return [{"label": label, "score": score} for label, score in named]
 
-    engine.set_runner_native()
     files = engine.from_pydict({"image": [row["image"] for row in given]})
     image = engine.functions.decode_image(engine.col("image"))
     found = files.select(Classify().answers(image).alias("answer")).to_pydict()["answer"]

@@ -1,17 +1,13 @@
 """Audio: one recording is one row. Its header is checked; it is decoded only to be resampled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from actors import sound
-from actors.errors import RowRejected
-from pipelines.sources.base import Read, Reject, Source
-from pipelines.sources.columns import agree
-from pipelines.sources.whole import read_whole, whole_rows
-from pipelines.units import Extent, SourceFile, Unit
+from pipelines.sources.whole import WholeFiles
 
 SCHEMA = pa.schema(
     [
@@ -24,7 +20,7 @@ SCHEMA = pa.schema(
 )
 
 
-class Audio(Source):
+class Audio(WholeFiles):
     """Rows from recordings: `path`, `audio` (the file's bytes), `audio_seconds`, `audio_rate` (Hz)
     and `audio_channels`, as the file's header states them.
 
@@ -32,6 +28,7 @@ class Audio(Source):
     that rate (32-bit floats: nothing is lost), so that several stages need not resample it again.
     """
 
+    layout: ClassVar[pa.Schema] = SCHEMA
     endings: ClassVar[tuple[str, ...]] = (
         ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf",
     )  # fmt: skip
@@ -60,30 +57,11 @@ class Audio(Source):
         description="Largest file; larger ones are rejected. Four hours at CD quality are 2.5 GB.",
     )
 
-    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
-        """Return the five columns."""
-        return SCHEMA
-
-    def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
-        """One row; the file is not opened."""
-        agree(file, SCHEMA, columns or SCHEMA)
-        return Extent(file, 1, file.size)
-
-    def read(self, unit: Unit, columns: pa.Schema) -> Read:
-        """Read the files' bytes and headers; what is no whole recording is a reject."""
-        read, skipped = read_whole(unit, self.max_bytes)
-        rows = [(file, self._heard(got)) for file, got in read]
-        return Read(whole_rows(rows, columns), skipped)
-
-    def _heard(self, got: bytes | Reject) -> dict[str, Any] | Reject:
-        if isinstance(got, Reject):
-            return got
-        try:
-            if self.sampling_rate is None:
-                return _row(got, sound.inspect(got, self.max_seconds))
-            return self._resampled(got, self.sampling_rate)
-        except RowRejected as error:
-            return Reject(error.reason, error.message)
+    def row(self, data: bytes) -> Mapping[str, Any]:
+        """Return the recording and its header; what is no whole recording is a reject."""
+        if self.sampling_rate is None:
+            return _row(data, sound.inspect(data, self.max_seconds))
+        return self._resampled(data, self.sampling_rate)
 
     def _resampled(self, got: bytes, rate: int) -> dict[str, Any]:
         samples, header = sound.decode(got, rate, self.max_seconds, self.channel)

@@ -1,17 +1,15 @@
 """Video: one file is one row. Its frames are counted and the first is decoded; nothing else is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from actors import film
-from actors.errors import RowRejected, UsageError
-from pipelines.sources.base import Read, Reject, Source
-from pipelines.sources.columns import agree
-from pipelines.sources.whole import read_whole, whole_rows
-from pipelines.units import Extent, SourceFile, Unit
+from actors.errors import UsageError
+from pipelines.sources.whole import WholeFiles
+from pipelines.units import SourceFile
 
 SCHEMA = pa.schema(
     [
@@ -27,7 +25,7 @@ SCHEMA = pa.schema(
 )
 
 
-class Video(Source):
+class Video(WholeFiles):
     """Rows from video files: `path`, `video` (the file's bytes), and what was found in the file:
     `video_seconds`, `video_width` and `video_height` (pixels, upright), `video_frames`,
     `video_frame_rate` (a second, on average; null for a video of no length) and `video_codec`.
@@ -35,6 +33,7 @@ class Video(Source):
     Headers are not believed: frames are counted. Needs the extra `video`.
     """
 
+    layout: ClassVar[pa.Schema] = SCHEMA
     endings: ClassVar[tuple[str, ...]] = (
         ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
         ".flv", ".wmv", ".ogv", ".3gp",
@@ -57,28 +56,13 @@ class Video(Source):
         """Return the columns. Raises UsageError where videos cannot be decoded."""
         if not film.is_installed():
             raise UsageError(film.MISSING)
-        return SCHEMA
+        return super().columns_of(files)
 
-    def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
-        """One row; the file is not opened."""
-        agree(file, SCHEMA, columns or SCHEMA)
-        return Extent(file, 1, file.size)
-
-    def read(self, unit: Unit, columns: pa.Schema) -> Read:
-        """Read the files' bytes and count their frames; what is no whole video is a reject."""
-        read, skipped = read_whole(unit, self.max_bytes)
-        rows = [(file, self._watched(got)) for file, got in read]
-        return Read(whole_rows(rows, columns), skipped)
-
-    def _watched(self, got: bytes | Reject) -> dict[str, Any] | Reject:
-        if isinstance(got, Reject):
-            return got
-        try:
-            header = film.inspect(got, film.Limits(self.max_seconds, self.max_pixels))
-        except RowRejected as error:
-            return Reject(error.reason, error.message)
+    def row(self, data: bytes) -> Mapping[str, Any]:
+        """Return the video and what is in it; what is no whole video is a reject."""
+        header = film.inspect(data, film.Limits(self.max_seconds, self.max_pixels))
         return {
-            "video": got,
+            "video": data,
             "video_seconds": header.seconds,
             "video_width": header.width,
             "video_height": header.height,

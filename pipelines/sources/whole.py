@@ -2,24 +2,63 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from actors.errors import RowRejected
 from pipelines.sources.base import (
     REJECT,
     Changed,
+    Read,
     Reject,
     Skipped,
+    Source,
     answer_schema,
     open_file,
     planned,
     told,
 )
-from pipelines.units import SourceFile, Unit
+from pipelines.sources.columns import agree
+from pipelines.units import Extent, SourceFile, Unit
 
 REMOTE_READS = 16
 """Files read at once from an object store, whose answers take 10 to 50 ms each."""
+
+
+class WholeFiles(Source):
+    """Base of sources of which one file is one row: `path`, its bytes, and what they say."""
+
+    layout: ClassVar[pa.Schema]
+
+    max_bytes: int
+
+    def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
+        """Return the columns, which are the same for all files."""
+        return self.layout
+
+    def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
+        """One row; the file is not opened."""
+        agree(file, self.layout, columns or self.layout)
+        return Extent(file, 1, file.size)
+
+    def read(self, unit: Unit, columns: pa.Schema) -> Read:
+        """Read the files' bytes; what is not a whole file of its kind is a reject."""
+        read, skipped = read_whole(unit, self.max_bytes)
+        rows = [(file, self._answered(got)) for file, got in read]
+        return Read(whole_rows(rows, columns), skipped)
+
+    def row(self, data: bytes) -> Mapping[str, Any]:
+        """Return the columns of a file, but for `path`. Raises RowRejected."""
+        raise NotImplementedError
+
+    def _answered(self, got: bytes | Reject) -> Mapping[str, Any] | Reject:
+        if isinstance(got, Reject):
+            return got
+        try:
+            return self.row(got)
+        except RowRejected as error:
+            return Reject(error.reason, error.message)
 
 
 def read_whole(

@@ -60,11 +60,11 @@ def blip(folder: Path) -> Path:
     return saved(folder, hf.BlipForImageTextRetrieval(config), processor, tokenizer)
 
 
-def vilt(folder: Path) -> Path:
+def vilt(folder: Path, **settings: Any) -> Path:
     """Sees pictures in their own shape, 64 pixels high at least."""
     tokenizer = bert_tokenizer()
     size = {"vocab_size": len(tokenizer), "max_position_embeddings": 40}
-    config = hf.ViltConfig(**SIZE, **size, image_size=64, patch_size=16)
+    config = hf.ViltConfig(**SIZE, **size, **settings, image_size=64, patch_size=16)
     processor = hf.ViltImageProcessorPil(size={"shortest_edge": 64}, size_divisor=16)
     return saved(folder, hf.ViltForImageAndTextRetrieval(config), processor, tokenizer)
 

@@ -6,7 +6,7 @@ import transformers as hf
 
 from tests.tiny.case import Case, Row
 from tests.tiny.comparing import clip_tokenizer
-from tests.tiny.detect import SQUARE
+from tests.tiny.detect import SQUARE, same_each_time
 from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, saved
 from tests.tiny.text import bert_tokenizer
 
@@ -16,6 +16,7 @@ ASKED: list[Row] = [
 ]
 
 
+@same_each_time
 def grounding_dino(folder: Path) -> Path:
     tokenizer = bert_tokenizer()
     text = {**SIZE, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
@@ -45,6 +46,7 @@ def grounding_dino(folder: Path) -> Path:
     return saved(folder, hf.GroundingDinoForObjectDetection(config), processor, tokenizer)
 
 
+@same_each_time
 def owlv2(folder: Path) -> Path:
     tokenizer = clip_tokenizer()
     text = {**SIZE, "vocab_size": len(tokenizer), "max_position_embeddings": 40}

@@ -8,13 +8,14 @@ import transformers as hf
 from actors.detections import box_of
 from actors.stage import ModelFiles
 from tests.tiny.case import Case, Row
-from tests.tiny.detect import rt_detr_v2
+from tests.tiny.detect import rt_detr_v2, same_each_time
 from tests.tiny.seeing import NO_PICTURES, PICTURES, SIZE, saved
 from tests.tiny.text import labelled
 
 JOINTS = ["nose", "eye", "ear", "hand", "foot"]
 
 
+@same_each_time
 def vitpose(folder: Path) -> Path:
     backbone = hf.VitPoseBackboneConfig(
         image_size=[64, 48], patch_size=[16, 16], out_features=["stage2"], **SIZE

@@ -130,8 +130,8 @@ def depth_anything(folder: Path, **settings: Any) -> Path:
 
 
 def metric_depth(folder: Path) -> Path:
-    """Depths in metres, 20 at most."""
-    return depth_anything(folder, depth_estimation_type="metric", max_depth=20)
+    """Depths in metres, 1 at most: rounding is a part of the largest."""
+    return depth_anything(folder, depth_estimation_type="metric", max_depth=1)
 
 
 def dpt(folder: Path) -> Path:

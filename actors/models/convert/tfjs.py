@@ -6,7 +6,7 @@ https://www.tensorflow.org/js/guide/conversion; only what a converter needs is r
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,20 @@ from actors.errors import StageFailed
 Array = NDArray[Any]
 
 TYPES = {"float16": np.float16, "float32": np.float32, "int32": np.int32}
+
+
+FUSED = ("_FusedConv2D", "FusedDepthwiseConv2dNative", "DepthwiseConv2dNative")
+"""Convolutions of graphs that were made faster for inference."""
+
+
+class Convolution(NamedTuple):
+    """A convolution: weights (height, width, in, out), or (height, width, channels, 1) where each
+    channel has its own (`single`), and biases (out,) if it has any."""
+
+    name: str
+    single: bool
+    weight: Array
+    bias: Array | None
 
 
 class Graph:
@@ -35,6 +49,15 @@ class Graph:
         found = [node for node in self.nodes if node["op"] == "Conv2D"]
         for node in sorted(found, key=lambda node: _number(node["name"])):
             yield self.constants[node["input"][1]], self._bias(node["name"])
+
+    def fused(self) -> Iterator[Convolution]:
+        """Yield the convolutions of a graph whose biases are part of them, in the file's order, in
+        which they can run."""
+        for node in self.nodes:
+            if node["op"] in FUSED:
+                name, (weight, *bias) = node["name"], node["input"][1:]
+                values = self.constants[bias[0]] if bias else None
+                yield Convolution(name, "Depthwise" in node["op"], self.constants[weight], values)
 
     def _bias(self, name: str) -> Array:
         """Return the constant that is added to a node's output."""
