@@ -71,6 +71,34 @@ def edges_of(place: Any) -> list[float]:
     return edges
 
 
+def edges_within(place: Any, width: int, height: int) -> list[float]:
+    """Return the edges of a detection of a row, cut to a picture of so many pixels.
+
+    Raises RowRejected (no_box) as `edges_of` does, and where none of the box is in the picture.
+    """
+    left, top, right, bottom = edges_of(place)
+    cut = [max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))]
+    if cut[0] >= cut[2] or cut[1] >= cut[3]:
+        raise RowRejected(
+            "no_box", f"a box lies outside the picture of {width} x {height}: {place['box']}"
+        )
+    return cut
+
+
+def score_of(place: Any) -> float:
+    """Return the score of a detection of a row; one without is sure: 1.
+
+    Raises RowRejected: no_box for a null, not_finite for a score that is no number.
+    """
+    if place is None:
+        raise RowRejected("no_box", "a detection is null")
+    if place["score"] is None:
+        return 1.0
+    if not isfinite(place["score"]):
+        raise RowRejected("not_finite", f"the score of a detection is {place['score']}")
+    return float(place["score"])
+
+
 def why_no_detector(task: str, config: Mapping[str, Any], family: str = "") -> str | None:
     """Say why a model does not find things, or None; `family` names the models to be preferred."""
     kind = str(config.get("model_type", ""))

@@ -106,9 +106,17 @@ def example_of(name: str, stage: Stage) -> dict[str, Any]:
         "stages": [spec],
         "sink": {"kind": "parquet", "path": f"out/{name}"},
     }
-    if stage.models is not None and stage.models.embedded:
+    if _works_embedded(stage):
         example["models"] = "embedded"
     return example
+
+
+def _works_embedded(stage: Stage) -> bool:
+    """Whether the example's columns are enough for the embedded model, or for none at all."""
+    embedded = stage.models.embedded if stage.models is not None else None
+    if embedded == NO_MODEL:
+        return stage.wired(_shown(stage), None) is None
+    return embedded is not None
 
 
 def _source(stage: Stage) -> dict[str, str]:

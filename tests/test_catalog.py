@@ -11,7 +11,7 @@ import pytest
 from actors.catalog import canonical, names, stage_class, tasks
 from actors.errors import UsageError
 from actors.nlp.ner import Ner
-from jobs.tasks import describe
+from jobs.tasks import describe, example_of
 from pipelines.spec import StageSpec
 from tests.stages.echo import Echo
 
@@ -92,3 +92,9 @@ def test_the_rows_of_an_example_are_written_as_it_says(
     exec(describe("speaker-verification")["rows"])
     (row,) = pq.read_table("rows.parquet").to_pylist()
     assert row == {"audio": b"sound", "other_audio": b"sound"}
+
+
+def test_an_example_takes_embedded_models_only_where_they_are_enough_for_it() -> None:
+    pictures = {"scene-understanding": False, "keypoint-matching": True, "object-detection": True}
+    made = {task: example_of(task, stage_class(task)()) for task in pictures}
+    assert {task: "models" in example for task, example in made.items()} == pictures

@@ -13,7 +13,7 @@ from PIL import Image
 from actors.errors import RowRejected
 from actors.images import Picture
 from actors.seeing.depth import size_within
-from actors.seeing.depth_map import depth_of
+from actors.seeing.depth_map import depth_of, npy_of, png_of
 from actors.stage import Device, ModelFiles, Row
 from actors.vision.depth_estimation import DepthEstimation
 from actors.worker import Worker
@@ -96,7 +96,39 @@ def test_a_picture_smaller_than_the_model_can_see_is_rejected(tiny: Build) -> No
     assert isinstance(answer, RowRejected) and answer.reason == "image_too_small"
 
 
-def test_a_map_that_is_none_is_rejected() -> None:
-    for data, low in ((b"no map", 0.0), (encoded(photo(8, 8)), 0.0), (encoded(photo()), None)):
-        with pytest.raises(RowRejected, match="bad_depth"):
-            depth_of(data, low, 1.0)
+@pytest.mark.parametrize("build", [dpt, depth_anything, zoedepth])
+def test_a_picture_of_which_the_model_would_see_nothing_is_rejected(
+    tiny: Build, build: Any
+) -> None:
+    images = [photo(98, 2), photo(2, 98), photo(96, 64)]
+    processor = hf.AutoImageProcessor.from_pretrained(tiny(build).folder, backend="pil")
+    found = answers(tiny(build), images)
+    for image, answer in zip(images, found, strict=True):
+        if processor.keep_aspect_ratio and image.size != (96, 64):
+            assert isinstance(answer, RowRejected) and answer.reason == "image_too_narrow"
+        else:
+            assert (answer["depth_width"], answer["depth_height"]) == image.size
+
+
+def _claiming(rows: int) -> bytes:
+    """A file of NumPy's that has fewer numbers than it says."""
+    return npy_of(np.zeros((2, 7), np.float32)).replace(
+        b"(2, 7), }" + b" " * 13, b"(%d, 7), }" % rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "low"),
+    [
+        (b"no map", 0.0),
+        (encoded(photo(8, 8)), 0.0),
+        (encoded(photo()), None),
+        (encoded(photo(8, 8).convert("L")), 0.0),
+        (png_of(np.eye(4, dtype=np.float32)), float("inf")),
+        (_claiming(10**13), 0.0),
+    ],
+)
+def test_a_map_that_is_none_is_rejected(data: bytes, low: float | None) -> None:
+    with pytest.raises(RowRejected, match="bad_depth") as caught:
+        depth_of(data, low, 1.0)
+    assert " at 0x" not in str(caught.value)

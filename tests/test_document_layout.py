@@ -82,7 +82,15 @@ def test_every_line_is_in_one_region_or_outside(tiny: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"), [(None, "null_input"), ([line("nowhere")], "no_box"), ([None], "no_box")]
+    ("lines", "reason"),
+    [
+        (None, "null_input"),
+        ([line("nowhere")], "no_box"),
+        ([None], "no_box"),
+        ([line("half", 1, None, 9, 9)], "no_box"),
+        ([line("nan", 1, float("nan"), 9, 9)], "no_box"),
+        ([line("turned", 9, 9, 1, 1)], "no_box"),
+    ],
 )
 def test_lines_without_a_place_are_rejected(lines: Any, reason: str, tiny: Build) -> None:
     row = {**PICTURES[0], "lines": lines}

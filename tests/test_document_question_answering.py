@@ -68,6 +68,14 @@ def test_a_page_without_words_has_no_answer(tiny: Build) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "box", [None, [1, 2, 3], [1, None, 9, 9], [1, float("nan"), 9, 9], [9, 9, 1, 1]]
+)
+def test_lines_without_a_place_are_rejected(box: Any) -> None:
+    with pytest.raises(RowRejected, match="no_places"):
+        words_of([None, {"text": "", "box": None}, {"text": "good", "box": box}])
+
+
 def test_words_share_the_width_of_their_line() -> None:
     found = words_of([{"text": "a bcd", "box": [10, 0, 60, 20]}])
     assert [(word.text, word.box) for word in found] == [

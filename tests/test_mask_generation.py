@@ -151,6 +151,7 @@ def test_masks_beyond_the_most_are_counted(tiny: Build) -> None:
         ({"points": [{"x": 97, "y": 3}]}, "not in a picture of 96 x 64"),
         ({"points": [{"x": float("nan"), "y": 3}]}, "nan, 3 is not in"),
         ({"points": [{"x": 7, "y": 3, "positive": False}]}, "only by points outside"),
+        ({"points": [None]}, "a point is null"),
     ],
 )
 def test_prompts_that_mark_nothing_are_rejected(row: Row, why: str, tiny: Build) -> None:

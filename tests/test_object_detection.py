@@ -5,15 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
 
 from actors.detections import box_of
-from actors.errors import StageFailed
+from actors.errors import RowRejected, StageFailed
 from actors.images import decode
 from actors.models.embedded import prepare
-from actors.seeing.detectors import load_detector
+from actors.seeing.detectors import load_detector, ordered
 from actors.stage import Device, ModelFiles, Row
 from actors.vision.object_detection import ObjectDetection
 from actors.worker import Worker
@@ -75,6 +76,14 @@ def test_the_boxes_are_those_of_pipeline_but_not_cut_to_whole_pixels(tiny: Build
         assert_close(found["score"], one["score"], 1e-5)
         inside = {name: min(max(value, 0), 96) for name, value in one["box"].items()}
         assert all(abs(found["box"][name] - inside[name]) <= 1 for name in ("xmin", "xmax"))
+
+
+def test_a_box_beside_the_picture_is_none_and_nan_is_said() -> None:
+    boxes = np.array([[-9.0, 2, -1, 8], [4, 2, 20, 8]], np.float32)
+    found = ordered(np.array([0, 1]), np.array([0.9, 0.8], np.float32), boxes, 10, 12)
+    assert [values.tolist() for values in found] == [[1], [np.float32(0.8)], [[4, 2, 12, 8]]]
+    with pytest.raises(RowRejected, match="not_finite"):
+        ordered(np.array([0, 1]), np.array([0.9, np.nan], np.float32), boxes, 10, 12)
 
 
 def test_only_the_labels_that_are_asked_for_are_kept(tiny: Build) -> None:

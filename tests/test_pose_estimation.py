@@ -16,7 +16,7 @@ from actors.vision.pose_estimation import PoseEstimation
 from actors.worker import Worker
 from tests.close import assert_close
 from tests.tiny.posing import JOINTS, place, with_detector
-from tests.tiny.seeing import PICTURES
+from tests.tiny.seeing import PICTURES, encoded, photo
 
 Build = Callable[..., ModelFiles]
 BOXES = [(5.0, 8.0, 60.0, 50.0), (20.5, 3.0, 41.5, 60.0)]
@@ -62,7 +62,7 @@ def test_of_detections_persons_alone_are_looked_at_the_surest_first(tiny: Build)
     rows = [
         {**PICTURES[0], "detections": [place(first, score=0.6), place(second), place(first, "cat"),
                                        place(first, score=0.1), place(second, score=None)]},
-        {**PICTURES[0], "detections": [place(first, "cat"), None]},
+        {**PICTURES[0], "detections": [place(first, "cat")]},
     ]  # fmt: skip
     some, none = answered(tiny(with_detector), rows, persons_from="detections", max_persons=2)
     assert [person["score"] for person in some["persons"]] == [1.0, 0.9]
@@ -83,12 +83,26 @@ def test_a_picture_may_be_one_person(tiny: Build) -> None:
 @pytest.mark.parametrize(
     ("detections", "reason"),
     [(None, "null_input"), ([place(None)], "no_box"), ([place((9, 9, 9, 20))], "no_box"),
-     ([place((0, 0, float("nan"), 20))], "no_box")],
+     ([place((0, 0, float("nan"), 20))], "no_box"), ([None], "no_box"),
+     ([place((200, 0, 300, 20))], "no_box"),
+     ([place((0, 0, 20, 20), score=float("nan"))], "not_finite")],
 )  # fmt: skip
 def test_detections_without_boxes_are_rejected(detections: Any, reason: str, tiny: Build) -> None:
     row = {**PICTURES[0], "detections": detections}
     (answer,) = answered(tiny(with_detector), [row], persons_from="detections")
     assert isinstance(answer, RowRejected) and answer.reason == reason
+
+
+def test_boxes_are_cut_to_the_picture(tiny: Build) -> None:
+    row = {**PICTURES[0], "detections": [place((-9.0, 5.0, 500.0, 60.0))]}
+    (answer,) = answered(tiny(with_detector), [row], persons_from="detections")
+    assert answer["persons"][0]["box"] == box_of([0.0, 5.0, 96.0, 60.0])
+
+
+def test_a_picture_of_a_few_rows_of_pixels_is_rejected(tiny: Build) -> None:
+    rows = [{"image": encoded(photo(40, height))} for height in (1, 3, 4)]
+    answers = answered(tiny(with_detector), rows, persons_from="picture")
+    assert [getattr(one, "reason", None) for one in answers] == ["image_too_small"] * 2 + [None]
 
 
 def test_only_what_is_used_is_read_and_fetched() -> None:

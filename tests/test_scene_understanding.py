@@ -110,6 +110,27 @@ def test_depths_and_things_of_other_stages_give_what_the_models_give(tiny: Build
     assert_close(answer({**image, **depth, **things}, **options), alone, 1e-4)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (None, "no_box"),
+        ({"box": box_of([200, 0, 300, 20])}, "no_box"),
+        ({"score": float("nan")}, "not_finite"),
+    ],
+)
+def test_detections_that_cannot_be_placed_are_rejected(wrong: Any, reason: str) -> None:
+    given = row("metres", "table", "cup")
+    given["detections"][0] = wrong and {**given["detections"][0], **wrong}
+    found = answer(given)
+    assert isinstance(found, RowRejected) and found.reason == reason
+
+
+def test_boxes_are_cut_to_the_picture() -> None:
+    given = row("metres", "table")
+    given["detections"][0]["box"] = box_of([-5, 40, 600, 700])
+    assert answer(given)["objects"][0]["box"] == box_of([0, 40, 100, 80])
+
+
 def test_things_and_relations_beyond_the_most_are_left_out() -> None:
     found = answer(row("metres", *BOXES), max_objects=3, max_relations=1)
     assert [one["label"] for one in found["objects"]] == ["table", "cup", "lamp"]
@@ -135,6 +156,9 @@ def test_what_is_missing_is_said(tiny: Build) -> None:
     found = answer(image)
     assert isinstance(found, RowRejected) and "no depth, and no model" in found.message
     assert "detect: false" in str(SceneUnderstanding(detect=False).wired({"image"}, None))
+    assert "task: depth-estimation" in str(SceneUnderstanding().wired({"image"}, None))
+    assert SceneUnderstanding().wired({"image", "depth"}, None) is None
+    assert SceneUnderstanding().wired({"image"}, {"model_type": "dpt"}) is None
     assert SceneUnderstanding(detect=False).model_options(None) == []
     assert tiny(no_model) == ModelFiles.none()
 

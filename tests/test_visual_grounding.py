@@ -53,6 +53,7 @@ def plain(build: Any, folder: Path, row: Row) -> list[Row]:
         for score, box, label in zip(
             found["scores"].tolist(), boxes, found["text_labels"], strict=True
         )
+        if box[0] < box[2] and box[1] < box[3]  # OWLv2 sees its padding, beside the picture
     ]
     there = [one for one in rows if not is_empty(one["box"])]
     return sorted(there, key=lambda one: -one["score"])

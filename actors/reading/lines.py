@@ -1,8 +1,9 @@
 """What the stage answers for a page: its text, and its lines in reading order."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pyarrow as pa
 
@@ -30,6 +31,19 @@ cells, named entities of the demo's invoice and form come out right more often: 
 
 Read = tuple[str, float]
 """A line's text and score."""
+
+
+def has_place(line: Mapping[str, Any] | None) -> bool:
+    """Say whether a line of a row has a box: four finite numbers, its edges not the wrong way
+    round."""
+    box = (line or {}).get("box")
+    if (
+        box is None
+        or len(box) != 4
+        or not all(edge is not None and math.isfinite(edge) for edge in box)
+    ):
+        return False
+    return bool(box[0] <= box[2] and box[1] <= box[3])
 
 
 def page_columns(boxes: Sequence[Box], reads: Sequence[Read], min_score: float) -> Row:

@@ -70,7 +70,23 @@ class DepthViewer:
                 "image_too_small",
                 f"{decoded[1]} x {decoded[0]} pixels; each side needs {self.least}",
             )
+        self._check_shape(*decoded)
         return self.viewer.item(picture, (decoded, size))
+
+    def _check_shape(self, height: int, width: int) -> None:
+        """Raise RowRejected (image_too_narrow) where the processor of a DPT or ZoeDepth, which
+        keeps the shape and rounds sides to a multiple, would leave nothing of the shorter one."""
+        processor = self.viewer.eye.processor
+        if not getattr(processor, "keep_aspect_ratio", False):
+            return
+        scales = (processor.size["height"] / height, processor.size["width"] / width)
+        scale = min(scales, key=lambda one: abs(1 - one))
+        if round(min(height, width) * scale / processor.ensure_multiple_of) == 0:
+            raise RowRejected(
+                "image_too_narrow",
+                f"{width} x {height} pixels; shown to the model, the shorter side would be less"
+                f" than half of {processor.ensure_multiple_of} pixels",
+            )
 
     def maps(self, items: Sequence[Item]) -> list[Map]:
         """Return per picture its depths. Raises RowRejected (not_finite)."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from actors.errors import RowRejected
+from actors.images import MAX_PIXELS, check_size
 
 Unit = Literal["metres", "relative inverse"]
 """Metres from the camera; or a number without unit that is larger for what is nearer."""
@@ -42,11 +43,13 @@ def npy_of(depth: Map) -> bytes:
 def depth_of(data: bytes, low: float | None, high: float | None) -> Map:
     """Return the depths of a file written by `png_of`, with its minimum and maximum, or `npy_of`.
 
-    Raises RowRejected (bad_depth).
+    Raises RowRejected (bad_depth; image_too_large for a map larger than any picture is).
     """
     try:
         depth = _read(data, low, high)
-    except (OSError, ValueError, UnidentifiedImageError) as error:
+    except UnidentifiedImageError as error:
+        raise RowRejected("bad_depth", "the depth map is no PNG and no file of NumPy's") from error
+    except (OSError, ValueError, MemoryError) as error:
         raise RowRejected("bad_depth", f"the depth map cannot be read: {error}") from error
     if depth.ndim != 2 or not depth.size or not np.isfinite(depth).all():
         raise RowRejected("bad_depth", "the depth map is not a picture of finite numbers")
@@ -56,7 +59,11 @@ def depth_of(data: bytes, low: float | None, high: float | None) -> Map:
 def _read(data: bytes, low: float | None, high: float | None) -> Map:
     if data.startswith(NPY):
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float32)
-    if low is None or high is None:
-        raise ValueError("a PNG needs depth_min and depth_max")
-    grey = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)), dtype=np.float64)
+    if low is None or high is None or not np.isfinite([low, high]).all():
+        raise ValueError("a PNG needs depth_min and depth_max, finite numbers")
+    image = Image.open(io.BytesIO(data), formats=("PNG",))
+    check_size(*image.size, MAX_PIXELS)
+    if not image.mode.startswith("I"):
+        raise ValueError("the PNG has 8 bits a pixel, and 16 grey ones are expected")
+    grey = np.asarray(image, dtype=np.float64)
     return (low + grey / DEEP * (high - low)).astype(np.float32)

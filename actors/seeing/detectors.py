@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForObjectDetection
 
 from actors.detections import named, why_no_detector, why_unknown
-from actors.errors import StageFailed
+from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
 from actors.seeing.distances import Found
@@ -38,7 +38,7 @@ class Detector(Protocol):
 
     def infer(self, items: Sequence[Item]) -> list[Found]:
         """Return what is found in each picture, best first; boxes within the picture, in pixels
-        of its file held upright."""
+        of its file held upright, none of them empty. Raises RowRejected (not_finite)."""
 
 
 def load_detector(folder: Path, device: Device, backend: str = "pil") -> Detector:
@@ -56,7 +56,7 @@ def load_detector(folder: Path, device: Device, backend: str = "pil") -> Detecto
 class TransformerDetector:
     """A detector of transformers: RT-DETR, D-FINE, DETR, YOLOS and their like.
 
-    Every box that it draws is kept, however low its score.
+    Every box that it draws in the picture is kept, however low its score.
     """
 
     def __init__(self, folder: Path, device: Device, backend: str) -> None:
@@ -90,12 +90,15 @@ class TransformerDetector:
 def ordered(
     labels: np.ndarray, scores: np.ndarray, boxes: np.ndarray, height: int, width: int
 ) -> Found:
-    """Return what was found best first, boxes cut to the picture; those of which nothing is left,
-    as where OWLv2 finds things in the grey that fills a picture up to a square, are left out."""
+    """Return what was found best first, boxes cut to the picture; none that lies beside it.
+
+    Raises RowRejected (not_finite): NaN would pass no threshold, and look like an empty picture.
+    """
+    if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
+        raise RowRejected("not_finite", "the model answered NaN or infinity")
+    order = np.argsort(-scores, kind="stable")
     inside = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
-    there = np.flatnonzero((inside[:, :2] < inside[:, 2:]).all(axis=1))
-    order = there[np.argsort(-scores[there], kind="stable")]
-    return Found(labels[order].astype(np.int64), scores[order], inside[order])
+    return Found(labels[order].astype(np.int64), scores[order], inside[order]).with_size()
 
 
 class Chooser:

@@ -37,6 +37,12 @@ class Found(NamedTuple):
     scores: NDArray[np.float32]
     boxes: NDArray[np.float32]
 
+    def with_size(self) -> "Found":
+        """Return the things whose box has an inside: one beyond the picture's edge, cut to it,
+        has none."""
+        sized = (self.boxes[:, 2:] > self.boxes[:, :2]).all(axis=1)
+        return Found(self.labels[sized], self.scores[sized], self.boxes[sized])
+
 
 def found(levels: Sequence[Level]) -> Found:
     """Return what is found in one picture, each thing once, in the pixels that the model saw."""

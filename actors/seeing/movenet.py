@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from actors.checkpoint import fill, read_weights
 from actors.images import Picture
+from actors.seeing.eye import check_shape
 from actors.seeing.joints import Pose
 from actors.seeing.layer import Layer
 from actors.stage import Batching, Device, Item
@@ -183,6 +184,10 @@ class MoveNetPoser:
         # Always in full precision: it is small.
         self.network = network.to(device.name).eval()
         self.batching = Batching("fixed", rows=8 if device.name == "cpu" else 64)
+
+    def check(self, picture: Picture) -> None:
+        """Raise RowRejected (image_too_narrow) where it cannot be looked at."""
+        check_shape(picture.image)
 
     def items(self, picture: Picture, boxes: Sequence[Sequence[float]]) -> list[Item]:
         """Return each person as the model is shown it, (side, side, 3) bytes, its box as x, y,

@@ -106,7 +106,7 @@ class PointDetector:
                 for stride, level in zip(self.network.strides, levels, strict=True)
             ]
         )
-        return things._replace(boxes=_placed(things.boxes, place, size))
+        return things._replace(boxes=_placed(things.boxes, place, size)).with_size()
 
 
 def _placed(boxes: NDArray[np.float32], place: Place, size: tuple[int, int]) -> NDArray[np.float32]:

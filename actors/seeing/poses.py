@@ -10,13 +10,16 @@ import torch
 from transformers import AutoModelForPoseEstimation
 
 from actors.checkpoint import load_model
-from actors.errors import StageFailed
+from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
 from actors.seeing.eye import check_shape, load_processor
 from actors.seeing.joints import Pose
 from actors.seeing.movenet import MOVENET, MoveNetPoser
 from actors.stage import Batching, Device, Item
+
+LOWEST = 4
+"""Pixels: of lower pictures ViTPose's image processor takes the rows for channels."""
 
 
 class Poser(Protocol):
@@ -25,12 +28,13 @@ class Poser(Protocol):
     names: list[str]
     batching: Batching
 
+    def check(self, picture: Picture) -> None:
+        """Raise RowRejected (image_too_narrow, image_too_small) where it cannot be looked at."""
+
     def items(self, picture: Picture, boxes: Sequence[Sequence[float]]) -> list[Item]:
         """Return each person as the model is shown it; the second part of an item's data is its
-        box as x, y, width and height. `boxes` are edges; `picture` must be of its full size.
-
-        Raises RowRejected (image_too_narrow).
-        """
+        box as x, y, width and height. `boxes` are edges; `picture` must be of its full size,
+        and checked."""
 
     def infer(self, items: Sequence[Item]) -> list[Pose]:
         """Return the pose of each person."""
@@ -64,9 +68,16 @@ class TransformerPoser:
         # Every person is cut out at one size, so any may share a batch.
         self.batching = Batching("fixed", rows=8 if device.name == "cpu" else 64)
 
+    def check(self, picture: Picture) -> None:
+        """Raise RowRejected (image_too_narrow, image_too_small) where it cannot be looked at."""
+        check_shape(picture.image)
+        if picture.image.height < LOWEST:
+            raise RowRejected(
+                "image_too_small", f"{picture.image.height} pixels high; {LOWEST} are needed"
+            )
+
     def items(self, picture: Picture, boxes: Sequence[Sequence[float]]) -> list[Item]:
         """Return each person as the model is shown it: float32 (3, height, width), and its box."""
-        check_shape(picture.image)
         sized = [[x, y, right - x, bottom - y] for x, y, right, bottom in boxes]
         if not sized:
             return []

@@ -6,7 +6,6 @@ question-answering.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers import AutoModelForDocumentQuestionAnswering
 
 from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
+from actors.reading.lines import has_place
 from actors.stage import Batching, Device, Item, Row
 from actors.text import text_of
 from actors.texts.encoder import Encoder, Tokens
@@ -37,34 +37,26 @@ class Word:
     box: Box
 
 
-def words_of(lines: Sequence[Mapping[str, Any]]) -> list[Word]:
+def words_of(lines: Sequence[Mapping[str, Any] | None]) -> list[Word]:
     """Return the words of the lines that OCR found, in their order.
 
     A line says where it stands, its words do not: each gets the share of the line's width that its
-    characters are of the line's. Raises RowRejected (no_places, and those of texts).
+    characters are of the line's. Raises RowRejected (no_places for lines without a place, and
+    those of texts).
     """
     found: list[Word] = []
     for number, line in enumerate(lines):
         name = f"lines[{number}].text"
         text = text_of({name: (line or {}).get("text") or ""}, name)
-        if text:
-            found += _words_of_line(text, _place_of(line))
+        if not text:
+            continue
+        if line is None or not has_place(line):
+            raise RowRejected(
+                "no_places", "a line does not say where it stands: read the page with a detector"
+            )
+        left, top, right, bottom = map(float, line["box"])
+        found += _words_of_line(text, (left, top, right, bottom))
     return found
-
-
-def _place_of(line: Mapping[str, Any]) -> Box:
-    """Return where a line stands. Raises RowRejected (no_places): a model that looks a place up
-    which is none ends in an error, on a GPU in one that ends the process."""
-    box = line.get("box") or ()
-    edges = [float(edge) for edge in box if edge is not None and isfinite(edge)]
-    if len(edges) != 4 or len(box) != 4:
-        raise RowRejected(
-            "no_places", "a line does not say where it stands: read the page with a detector"
-        )
-    left, top, right, bottom = edges
-    if left > right or top > bottom:
-        raise RowRejected("no_places", f"a line ends before it begins: {box}")
-    return left, top, right, bottom
 
 
 def _words_of_line(text: str, box: Box) -> Iterator[Word]:

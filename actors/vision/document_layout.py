@@ -9,7 +9,7 @@ import pyarrow as pa
 from actors.detections import BOX, box_of, why_no_detector
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
-from actors.reading.lines import LINES
+from actors.reading.lines import LINES, has_place
 from actors.reading.regions import distinct, owner, reading_order
 from actors.stage import Columns, Defaults, Device, Item, Model, ModelFiles, Row, option
 
@@ -126,7 +126,7 @@ def _check_lines(row: Row) -> None:
         return
     if row["lines"] is None:
         raise RowRejected("null_input", "column 'lines' is null, expected a list")
-    if any(not line or line["box"] is None or len(line["box"]) != 4 for line in row["lines"]):
+    if not all(has_place(line) for line in row["lines"]):
         raise RowRejected("no_box", "a line has no place; models that read whole pages give none")
 
 

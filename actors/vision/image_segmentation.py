@@ -100,7 +100,11 @@ class ImageSegmentation(ImageStage):
         """Say which label of `fuse` the model does not have, if any."""
         for label in self.fuse:
             if label not in labels:
-                return f"option 'fuse': the model has no label '{label}'{nearest(label, labels)}"
+                shown = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
+                return (
+                    f"option 'fuse': the model has no label '{label}'{nearest(label, labels)};"
+                    f" it has: {shown}"
+                )
         return None
 
     def load(self, files: ModelFiles, device: Device) -> Model:

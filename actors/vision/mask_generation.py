@@ -171,8 +171,10 @@ class Outliner(Model):
 def points_of(points: Sequence[Row], together: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return places (objects, points, 2) and labels (objects, points), 1 inside and 0 outside.
 
-    Raises RowRejected (bad_prompt) where an object has only points outside.
+    Raises RowRejected (bad_prompt) where a point is null, or an object has only points outside.
     """
+    if any(point is None for point in points):
+        raise RowRejected("bad_prompt", "a point is null")
     places = np.array([[point["x"], point["y"]] for point in points], dtype=np.float32)
     labels = np.array([point.get("positive") is not False for point in points], dtype=np.int64)
     shape = (1, -1) if together and points else (-1, 1)

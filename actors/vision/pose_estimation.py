@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.detections import BOX, PLACES, box_of, edges_of
+from actors.detections import BOX, PLACES, box_of, edges_within, score_of
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.stage import (
@@ -43,7 +43,7 @@ class PoseEstimation(ImageStage):
     sure the model is of each. Places are in pixels of the picture's file held upright; a joint may
     lie outside it, and joints that the picture does not show are answered too, mostly with low
     scores. `person_count` says how many there were; a picture without any has an empty list.
-    Detections without a box are rejected (no_box).
+    Detections without a box in the picture are rejected (no_box); boxes are cut to it.
     """
 
     reads: ClassVar[Columns] = IMAGE
@@ -115,7 +115,7 @@ class Poses(Model):
 
 
 class PersonFinder(Pass):
-    """A detector; it gives the row `places`: score and edges of each person, the surest first."""
+    """A detector; it gives the row `places`: score and box of each person, the surest first."""
 
     def __init__(self, stage: PoseEstimation, detector: "Detector", chooser: "Chooser") -> None:
         self.stage, self.detector, self.chooser = stage, detector, chooser
@@ -131,10 +131,10 @@ class PersonFinder(Pass):
         return [self.chooser.chosen(found) for found in self.detector.infer(items)]
 
     def finish(self, row: Row, outputs: list[Any]) -> Row:
-        """Add the places of persons that have any size."""
+        """Add the places of persons."""
         (found,) = outputs
         both = zip(found.scores.tolist(), found.boxes.tolist(), strict=True)
-        return {**row, "places": [(score, box) for score, box in both if _has_size(box)]}
+        return {**row, "places": [(score, {"box": box_of(box)}) for score, box in both]}
 
 
 class PersonReader(Pass):
@@ -150,12 +150,16 @@ class PersonReader(Pass):
 
     def _items(self, row: Row) -> list[Item]:
         picture = self.stage.picture(row)
+        self.poser.check(picture)
         whole = (0.0, 0.0, float(picture.width), float(picture.height))
-        boxes = [box or whole for _, box in self._places(row)]
+        boxes = [
+            edges_within(place, picture.width, picture.height) if place else whole
+            for _, place in self._places(row)
+        ]
         return self.poser.items(picture, boxes[: self.stage.max_persons])
 
     def _places(self, row: Row) -> list[tuple[float | None, Any]]:
-        """Score and edges of each person, the surest first; no edges mean the whole picture."""
+        """Score and detection of each person, the surest first; none means the whole picture."""
         if self.stage.persons_from == "picture":
             return [(None, None)]
         if self.stage.persons_from == "detector":
@@ -165,9 +169,13 @@ class PersonReader(Pass):
     def _detected(self, row: Row) -> list[tuple[float | None, Any]]:
         if row["detections"] is None:
             raise RowRejected("null_input", "column 'detections' is null, expected a list")
-        places = [one for one in row["detections"] if one and one["label"] == self.stage.label]
-        kept = [one for one in places if _score(one) > self.stage.threshold]
-        return [(_score(one), edges_of(one)) for one in sorted(kept, key=_score, reverse=True)]
+        scored = [(score_of(one), one) for one in row["detections"]]
+        kept = [
+            (score, one)
+            for score, one in scored
+            if one["label"] == self.stage.label and score > self.stage.threshold
+        ]
+        return [*sorted(kept, key=lambda pair: -pair[0])]
 
     def infer(self, items: Sequence[Item]) -> list[Any]:
         """Per person its pose and box."""
@@ -188,12 +196,3 @@ class PersonReader(Pass):
             "score": score,
             "keypoints": [{"name": n, "x": at[0], "y": at[1], "score": s} for n, at, s in joints],
         }
-
-
-def _has_size(box: Sequence[float]) -> bool:
-    return box[0] < box[2] and box[1] < box[3]
-
-
-def _score(place: Row) -> float:
-    """Return a detection's score; one without is sure."""
-    return 1.0 if place["score"] is None else float(place["score"])

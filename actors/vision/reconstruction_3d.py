@@ -96,15 +96,13 @@ class Reconstruction3D(ImageStage):
         }
 
     def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
-        """The input that the model is for must be there; without its configuration, one of two."""
-        needed = set(self.reads)
-        if config is not None:
-            needed = {"image" if is_made_for(config, "ForDepthEstimation") else "images"}
-        if needed & set(inputs):
+        """The input that the model is for must be there; without a model, the views."""
+        deep = config is not None and is_made_for(config, "ForDepthEstimation")
+        needed = "image" if deep else "images"
+        if needed in inputs:
             return None
-        names = " or ".join(f"'{name}'" for name in sorted(needed))
         return (
-            f"3d-reconstruction reads column {names}, and there is none.\n"
+            f"3d-reconstruction reads column '{needed}', and there is none.\n"
             "  name it:  input: {image: COLUMN}  for a model of depth,  input: {images: COLUMN}"
             f"  for several views a row (model: {NO_MODEL}, or one that matches pictures)"
         )

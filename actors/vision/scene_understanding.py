@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.detections import BOX, PLACES, box_of, edges_of
+from actors.detections import BOX, PLACES, box_of, edges_within, score_of
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.images import Picture
@@ -135,13 +135,19 @@ class SceneUnderstanding(ImageStage):
         return why_not("scene-understanding", "a ...ForDepthEstimation model", config)
 
     def wired(self, inputs: Collection[str], config: Mapping[str, Any] | None) -> str | None:
-        """Things must come from somewhere."""
-        if self.detect or "detections" in inputs:
-            return None
-        return (
-            "scene-understanding is told not to detect, and no column holds detections.\n"
-            "  name it:  input: {detections: COLUMN}  or leave out  detect: false"
-        )
+        """Things and depths must come from somewhere."""
+        if not self.detect and "detections" not in inputs:
+            return (
+                "scene-understanding is told not to detect, and no column holds detections.\n"
+                "  name it:  input: {detections: COLUMN}  or leave out  detect: false"
+            )
+        if config is None and "depth" not in inputs:
+            return (
+                "scene-understanding has no model of depth, and no column holds depths.\n"
+                "  name a model:  model: org/name  or  model: ./folder\n"
+                "  or put a stage before it that makes them:  - task: depth-estimation"
+            )
+        return None
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the models of depth and of things, as far as they are named."""
@@ -222,7 +228,7 @@ class SceneReader(Model):
     def finish(self, row: Row, outputs: list[Any]) -> Row:
         """Put things into space, and say how they lie."""
         parts = self._parts(row, dict(outputs))
-        things = [self._thing(edges_of(one), parts) for one in parts.found]
+        things = [self._thing(edges_within(one, *parts.size), parts) for one in parts.found]
         most = self.stage.max_relations
         relations = list(islice(relations_of(things, self.sense), most + 1))
         return {
@@ -244,7 +250,7 @@ class SceneReader(Model):
 
     def _best(self, detections: Sequence[Row]) -> list[Row]:
         """Return the surest detections; one without a score is sure."""
-        scored = [(1.0 if one["score"] is None else one["score"], one) for one in detections]
+        scored = [(score_of(one), one) for one in detections]
         good = [pair for pair in scored if pair[0] > self.stage.threshold]
         ranked = sorted(good, key=lambda pair: -pair[0])
         return [one for _, one in ranked[: self.stage.max_objects]]

@@ -9,7 +9,7 @@ from tests.tiny.seeing import NO_PICTURES, PICTURES
 REGIONS = ("title", "text", "table", "figure")
 
 
-def line(text: str, *box: float) -> Row:
+def line(text: str, *box: float | None) -> Row:
     """A line as OCR gives it; without a box, as a model gives it that reads whole pages."""
     return {"text": text, "score": 0.9, "polygon": None, "box": list(box) or None}
 
