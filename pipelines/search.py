@@ -85,11 +85,12 @@ def query_vector(column: VectorColumn, query: Query, places: Places) -> np.ndarr
     stage, said = column.stage, column.said
     output = stage.searched.get(query.input)
     if output is None:
+        hinted = query.input == "text" and "image" in stage.searched
         hint = "\n  texts find pictures by the vectors of image-text-retrieval"
         raise UsageError(
             f"'{column.name}' was made by {said['task']}, which turns no {query.input} into"
             f" vectors.\n  it can be searched by: {', '.join(map(_flag, stage.searched))}"
-            f" or  --like SOURCE:ROW{hint if 'image' in stage.searched else ''}"
+            f" or  --like SOURCE:ROW{hint if hinted else ''}"
         )
     if stage.version != said["version"]:
         raise UsageError(

@@ -27,16 +27,16 @@ def fits(found: pa.DataType, wanted: pa.DataType, rounds: bool = False) -> bool:
     if pa.types.is_integer(found) and pa.types.is_floating(wanted):
         return bool(found.bit_width < wanted.bit_width)
     if _is_list(found) and _is_list(wanted):
-        return fits(found.value_type, wanted.value_type)
+        return fits(found.value_type, wanted.value_type, rounds)
     if pa.types.is_struct(found) and pa.types.is_struct(wanted):
-        return all(_has(found, field) for field in wanted)
+        return all(_has(found, field, rounds) for field in wanted)
     return False
 
 
-def _has(found: pa.StructType, wanted: pa.Field) -> bool:
+def _has(found: pa.StructType, wanted: pa.Field, rounds: bool) -> bool:
     """Whether a struct has the field; what else it has is not read."""
     index = found.get_field_index(wanted.name)
-    return index >= 0 and fits(found.field(index).type, wanted.type)
+    return index >= 0 and fits(found.field(index).type, wanted.type, rounds)
 
 
 def _integer_fits(found: pa.DataType, wanted: pa.DataType) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import transformers as hf
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from actors.stage import ModelFiles, Row
 from actors.telling.pages import words_of
 from actors.vision.document_question_answering import DocumentQuestionAnswering
 from actors.worker import Worker
+from pipelines.types import fits
 from tests.close import assert_close
 from tests.tiny import paging, reading
 from tests.tiny.paging import ASKED_PAGES, PAGED, lines_of
@@ -154,3 +156,11 @@ def test_lines_without_words_are_passed_over_and_broken_ones_rejected(tiny: Buil
 def test_a_blank_question_is_refused() -> None:
     with pytest.raises(ValidationError, match="is blank"):
         DocumentQuestionAnswering(question=" \n")
+
+
+def test_the_row_of_the_example_can_be_read_as_python_writes_it() -> None:
+    stage = DocumentQuestionAnswering()
+    found = pa.Table.from_pylist([stage.sample])["lines"]
+    assert fits(found.type, stage.reads["lines"], stage.rounds)
+    read = found.cast(stage.reads["lines"], safe=False).to_pylist()
+    assert read == [stage.sample["lines"]]

@@ -117,3 +117,10 @@ def test_options_of_the_other_kind_of_model_are_refused() -> None:
     )
     paints = {"_class_name": "StableDiffusionPipeline"}
     assert "tile is an option of models for super" in (ImageToImage(tile=128).check(paints) or "")
+
+
+def test_a_strength_that_leaves_no_step_is_refused() -> None:
+    paints = {"_class_name": "StableDiffusionPipeline"}
+    assert "less than one step" in (ImageToImage(steps=1, strength=0.1).check(paints) or "")
+    enough = ImageToImage(steps=10, strength=0.1).check(paints) or ""
+    assert "less than one step" not in enough

@@ -149,3 +149,14 @@ def test_a_prompt_longer_than_the_pipeline_reads_is_cut_whatever_its_tokenizer_t
     assert not painter.is_cut("a red sofa in a garden")
     painter.settings["max_sequence_length"] = 4  # as for FLUX, of whose 512 it reads 256
     assert painter.is_cut("a red sofa in a garden") and not painter.is_cut("a")
+
+
+def test_pictures_are_painted_in_lower_precision(tiny: Build) -> None:
+    stage, files = ImageGeneration(steps=4), tiny(ddpm)
+    rows = [{"seed": 3}, {"seed": 7}]
+    plain = answered(stage, files, rows)
+    lower = Worker(stage, files, Device(precision="bf16")).answer(rows)
+    for one, other in zip(plain, lower, strict=True):
+        assert isinstance(other, dict)
+        apart = np.abs(seen(one["image"]).astype(int) - seen(other["image"]))
+        assert 0 < apart.mean() < 8

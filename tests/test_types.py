@@ -56,3 +56,12 @@ def test_a_struct_is_read_by_its_fields_names_and_may_have_more() -> None:
     ]
     for name, kind in [("box", pa.string()), ("score", pa.int32()), ("size", pa.int32())]:
         assert not fits(things, pa.list_(pa.struct({name: kind})))
+
+
+def test_a_stage_that_rounds_does_so_in_lists_and_structs() -> None:
+    wanted = pa.list_(pa.struct({"box": pa.list_(pa.float32()), "name": pa.string()}))
+    found = pa.array([[{"box": [1, 2], "name": None}]])
+    assert fits(found.type, wanted, rounds=True) and not fits(found.type, wanted)
+    assert found.cast(wanted, safe=False).to_pylist() == found.to_pylist()
+    other = pa.list_(pa.struct({"box": pa.list_(pa.string()), "name": pa.string()}))
+    assert not fits(other, wanted, rounds=True)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from actors.checkpoint import DTYPES
-from actors.diffused_stage import Order
+from actors.diffused_stage import UNPROMPTED, Order
 from actors.errors import RowRejected, StageFailed
 from actors.painting.painted import Painted
 from actors.stage import Batching, Device, Item
@@ -35,6 +35,11 @@ class Diffusion:
         torch.set_num_threads(device.threads)
         self.pipe = _opened(auto, folder, device)
         self.device = device
+        # Pipelines without a prompt hand what they made to numpy, which has no bfloat16: they keep
+        # float32, and work in bfloat16 where that is safe.
+        self.mixed = device.precision == "bf16" and type(self.pipe).__name__ in UNPROMPTED
+        if self.mixed:
+            self.pipe.to(torch.float32)
         self.takes = set(inspect.signature(self.pipe.__call__).parameters)
         self.settings = {**self._quick(), **settings}
         unknown = sorted(set(settings) - self.takes)
@@ -87,7 +92,9 @@ class Diffusion:
 
     def _called(self, seeds: Sequence[int], given: dict[str, Any]) -> list[Painted]:
         chance = [torch.Generator(self.device.name).manual_seed(seed) for seed in seeds]
-        with torch.inference_mode():
+        kind = self.device.name.partition(":")[0]
+        lower = torch.autocast(kind, torch.bfloat16, enabled=self.mixed)
+        with torch.inference_mode(), lower:
             made = self.pipe(**given, **self.settings, generator=chance)
         marks = getattr(made, "nsfw_content_detected", None) or [None] * len(seeds)
         return [Painted(image, mark) for image, mark in zip(made.images, marks, strict=True)]

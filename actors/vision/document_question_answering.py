@@ -42,6 +42,7 @@ class DocumentQuestionAnswering(ImageStage):
     reads: ClassVar[Columns] = {"image": pa.binary(), "question": pa.string(), "lines": LINES}
     optional_reads: ClassVar[frozenset[str]] = frozenset({"question", "lines"})
     models: ClassVar[Defaults] = Defaults(hub="impira/layoutlm-document-qa", licence="MIT")
+    rounds: ClassVar[bool] = True
     sample: ClassVar[Row] = {
         "question": "What is the total?",
         "lines": [

@@ -23,6 +23,7 @@ class ImageGeneration(PaintedStage):
     others than a CPU.
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("unconditional-image-generation",)
     reads: ClassVar[Columns] = {"seed": pa.int64()}
     models: ClassVar[Defaults] = Defaults(hub="google/ddpm-celebahq-256", licence="Apache-2.0")
     sample: ClassVar[Row] = {"seed": 7}

@@ -22,6 +22,9 @@ STEP = 16
 """Pixels: sides that pipelines of diffusers take are multiples of 8 or 16."""
 
 PAINTING = ("steps", "guidance", "seed", "prompt", "strength", "max_side")
+ROUND_DOWN = ("StableDiffusionPipeline", "StableDiffusionImg2Img", "StableDiffusionXL")
+"""How pipelines are called that take `strength` of their steps, rounded down."""
+
 ENLARGING = ("tile", "halo")
 
 
@@ -119,6 +122,11 @@ class ImageToImage(DiffusedStage):
             vain = self._changed(ENLARGING)
             if vain:
                 return f"{vain[0]} is an option of models for super-resolution"
+            if self._takes_no_step(str(config["_class_name"])):
+                return (
+                    f"strength {self.strength} of {self.steps} steps is less than one step;"
+                    " raise one of them"
+                )
             return why_not_diffused("image-to-image", config)
         if not is_made_for(config, "ForImageSuperResolution"):
             needed = "a ...ForImageSuperResolution or a pipeline of diffusers"
@@ -128,6 +136,12 @@ class ImageToImage(DiffusedStage):
             return f"{vain[0]} is an option of pipelines of diffusers"
         channels = config.get("num_channels", 3)
         return None if channels == 3 else f"the model sees {channels} channels, and pictures have 3"
+
+    def _takes_no_step(self, name: str) -> bool:
+        """Whether nothing would be painted; other pipelines round the steps up."""
+        if self.steps is None or self.strength is None or not name.startswith(ROUND_DOWN):
+            return False
+        return int(self.steps * self.strength) < 1
 
     def _changed(self, names: Sequence[str]) -> list[str]:
         fields = type(self).model_fields
