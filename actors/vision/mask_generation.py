@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.architecture import is_made_for, why_not
-from actors.detections import BOX, PLACES, edges_of
+from actors.detections import BOX, edges_of
 from actors.errors import RowRejected
 from actors.image_stage import ImageStage
 from actors.seeing.masks import RLE
@@ -34,6 +34,9 @@ MASK = pa.struct(
 )
 """A mask; `prompt` counts the row's points, its boxes and its detections, or the grid's points."""
 
+THINGS = pa.list_(pa.struct({"box": BOX}))
+"""What is read of things that a stage before has found: detections, regions of a page, faults."""
+
 
 class MaskGeneration(ImageStage):
     """Outlines what points or boxes mark in a picture, or everything in it (Segment Anything).
@@ -56,7 +59,7 @@ class MaskGeneration(ImageStage):
         **ImageStage.reads,
         "points": pa.list_(POINT),
         "boxes": pa.list_(BOX),
-        "detections": PLACES,
+        "detections": THINGS,
     }
     optional_reads: ClassVar[frozenset[str]] = frozenset(reads) - {"image"}
     models: ClassVar[Defaults] = Defaults(hub="facebook/sam-vit-base", licence="Apache-2.0")
