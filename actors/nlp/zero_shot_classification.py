@@ -58,6 +58,12 @@ class ZeroShotClassification(LabelStage, TextStage):
     example: ClassVar[Mapping[str, Any]] = {"labels": ("politics", "sport", "science")}
     sample: ClassVar[Row] = {"text": "The goalkeeper saved a penalty in the last minute."}
 
+    labels: tuple[str, ...] = option(
+        ...,
+        "The labels to choose from: two or more, or one with multi_label.",
+        min_length=1,
+        max_length=1_000,
+    )
     multi_label: bool = option(False, "Score each label by itself: several may fit, or none.")
     hypothesis_template: str | None = option(
         None,
