@@ -11,6 +11,9 @@ def limit_of(distances: np.ndarray, false_alarms: float) -> float:
     about their maximum; and the prediction limit for one more of them, were their logarithms
     normal, which allows for how little so few say of their mean and spread (of 10 it is 2.96
     standard deviations above the mean for a share of 0.01, of 75 2.39, of very many 2.33).
+    By EfficientNet-Lite0, 7 % of 30 other crops of bricks, gravel, grass went beyond the limit of
+    12 crops for a share of 0.01, and 20 % beyond their quantile; with 24 crops 4 % and 10 % (means
+    of the three, four draws each): the other crops are of another half of the photo.
     Distances are two at least, above 0: float (pictures,).
     """
     logs, count = np.log(distances), len(distances)
