@@ -1,7 +1,14 @@
 """What a model's config.json says it was made for; read at plan time, without torch."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+
+def config_in(folder: Path) -> dict[str, Any]:
+    """Return a model folder's config.json."""
+    return cast(dict[str, Any], json.loads((folder / "config.json").read_text("utf-8")))
 
 
 def architectures(config: Mapping[str, Any]) -> list[str]:

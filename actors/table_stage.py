@@ -1,6 +1,5 @@
 """What tasks share that answer the rows of a table with a model that was trained on one."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from actors.architecture import architectures, why_not
+from actors.architecture import architectures, config_in, why_not
 from actors.errors import StageFailed
 from actors.stage import (
     Batching,
@@ -98,7 +97,7 @@ Answer = Callable[[np.ndarray], list[Row]]
 def trained_config(folder: Path) -> dict[str, Any]:
     """Read the model's config.json. Raises StageFailed when it cannot be."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+        config: dict[str, Any] = config_in(folder)
     except (OSError, ValueError) as error:
         raise StageFailed(f"{folder} is no trained model of tables: {error}") from error
     return config

@@ -10,12 +10,12 @@ from actors.models.reference import config_of, fetch, resolve
 from actors.seeing.backbones import why_no_patches
 from actors.seeing.inspection import side_of
 from jobs.placing import Place, put
-from pipelines.picture_training import PictureTraining, pictures_of
+from pipelines.picture_training import PictureTraining, parts_of
 
 
 def train_pictures(training: PictureTraining, place: Place) -> dict[str, Any]:
-    """Train a detector of anomalies: look at the good pictures twice, once to learn from most of
-    them and once to set the threshold by the others."""
+    """Train a detector of anomalies: look at the good pictures twice, once to learn from them and
+    once to set the threshold by comparing each part of them with the others."""
     output = place.output(training.output)
     ref = resolve(training.model, training.revision, place.base)
     folder = fetch(ref, place.cache)
@@ -24,7 +24,7 @@ def train_pictures(training: PictureTraining, place: Place) -> dict[str, Any]:
     if problem:
         raise UsageError(problem)
     side = side_of(config, training.side)
-    pictures = pictures_of(training, place.base)
+    parts = parts_of(training, place.base)
     from actors.seeing.anomalies import BackboneChoice, Settings, train
 
     settings = Settings(
@@ -35,7 +35,7 @@ def train_pictures(training: PictureTraining, place: Place) -> dict[str, Any]:
         seed=training.split.seed,
         threads=training.threads or len(os.sched_getaffinity(0)),
     )
-    trained = train(pictures.rows(pictures.learning), pictures.rows(pictures.holding), settings)
+    trained = train(parts, settings)
     put(trained.save, output)
     report = trained.report
     return {
@@ -45,25 +45,26 @@ def train_pictures(training: PictureTraining, place: Place) -> dict[str, Any]:
         "revision": content_hash(output),
         "side": side,
         "pictures": report.pictures,
+        "parts": report.parts,
         "pictures left out": report.left_out,
         "places": report.patches,
         "vectors": report.vectors,
         "threshold": report.threshold,
-        "distances": dict(zip(("lowest", "median", "highest"), report.held, strict=True)),
+        "distances": dict(zip(("lowest", "median", "highest"), report.distances, strict=True)),
         "seconds": round(report.seconds, 3),
     }
 
 
 def print_pictures(report: dict[str, Any]) -> None:
     """The report for people, on stderr."""
-    pictures, far = report["pictures"], report["distances"]
+    far = report["distances"]
     lines = [
-        f"{report['task']} by {report['model']}: learned from {pictures['learned']:,} pictures,"
-        f" the threshold set by {pictures['held back']:,} others",
+        f"{report['task']} by {report['model']}: learned from {report['pictures']:,} pictures,"
+        f" the threshold set by comparing each of {report['parts']} parts with the others",
         *(f"  left out    {n:,}: {why}" for why, n in report["pictures left out"].items()),
         f"  places      {report['places']:,} seen, {report['vectors']:,} kept",
-        f"  threshold   {report['threshold']:.4g}; of the others the lowest {far['lowest']:.4g},"
-        f" median {far['median']:.4g}, highest {far['highest']:.4g}",
+        f"  threshold   {report['threshold']:.4g}; of the good pictures the lowest"
+        f" {far['lowest']:.4g}, median {far['median']:.4g}, highest {far['highest']:.4g}",
         f"written to {report['output']}; to use it:",
         f"  stages: [{{task: {report['task']}, model: {report['output']}}}]",
     ]

@@ -12,11 +12,19 @@ from pydantic import Field
 from actors.errors import UsageError, nearest
 from pipelines.sources import AnySource, Source
 from pipelines.spec import Spec
-from pipelines.training import UNIT_BYTES, Split, read_unit
+from pipelines.training import UNIT_BYTES, read_unit
 from pipelines.units import Cutter, Extent, pieces
 
 IMAGE = "image"
 """What a picture's column is called where it is learned from."""
+
+
+class PictureSplit(Spec):
+    """How good pictures are divided, to set the threshold by comparing each part with the others;
+    all are learned from."""
+
+    parts: int = Field(5, ge=2, le=10, description="how many; each is compared with the others")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="another seed, other parts and model")
 
 
 class PictureTraining(Spec):
@@ -38,9 +46,9 @@ class PictureTraining(Spec):
         4_096, ge=16, le=262_144, description="most places of good pictures that are kept"
     )
     false_alarms: float = Field(
-        0.01, ge=0, lt=1, description="share of good pictures that may be called anomalous"
+        0.01, ge=0.0001, le=0.5, description="share of good pictures that may be called anomalous"
     )
-    split: Split = Split()
+    split: PictureSplit = PictureSplit()
     max_pictures: int = Field(
         10_000, ge=10, description="learn from at most so many, drawn evenly by the seed"
     )
@@ -50,29 +58,28 @@ class PictureTraining(Spec):
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a training file: `learning` and `holding` say which rows of the source are
-    learned from and which are held back, bool (rows,)."""
+    """Some pictures of a source, which can be read again and again: `wanted` says which rows,
+    bool (rows,)."""
 
     source: Source
     column: str
     extents: list[Extent]
-    learning: np.ndarray
-    holding: np.ndarray
+    wanted: np.ndarray
 
-    def rows(self, wanted: np.ndarray) -> Iterator[dict[str, Any]]:
-        """Yield some of the pictures in the source's order, read in pieces of bounded size.
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the pictures in the source's order, read in pieces of bounded size.
 
         A picture that cannot be read is null. Raises SourceFailed.
         """
         columns = pa.schema([(self.column, pa.binary())])
-        cutter = Cutter(_wanted(self.extents, wanted), UNIT_BYTES)
+        cutter = Cutter(_wanted(self.extents, self.wanted), UNIT_BYTES)
         while unit := cutter.next(1 << 20):
             for value in read_unit(self.source, unit, columns)[self.column]:
                 yield {IMAGE: value.as_py()}
 
 
-def pictures_of(training: PictureTraining, base: Path) -> Pictures:
-    """Find the pictures, and draw those that are held back.
+def parts_of(training: PictureTraining, base: Path) -> list[Pictures]:
+    """Find the pictures, and draw which of them are in which part.
 
     Raises UsageError, SourceFailed.
     """
@@ -84,11 +91,10 @@ def pictures_of(training: PictureTraining, base: Path) -> Pictures:
     extents = [source.extent(file, columns) for file in files]
     rows = sum(extent.rows for extent in extents)
     order = np.random.default_rng(training.split.seed).permutation(rows)[: training.max_pictures]
-    held = round(len(order) * training.split.test)
-    learning, holding = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool)
-    holding[order[:held]] = True
-    learning[order[held:]] = True
-    return Pictures(source, training.column, extents, learning, holding)
+    return [
+        Pictures(source, training.column, extents, np.isin(np.arange(rows), drawn))
+        for drawn in np.array_split(order, training.split.parts)
+    ]
 
 
 def _check_column(name: str, offered: pa.Schema) -> None:

@@ -17,10 +17,15 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
 from actors.errors import StageFailed, UsageError
+from actors.images import picture
+from actors.seeing.anomalies import BackboneChoice, Settings
+from actors.seeing.anomalies import train as fit
 from actors.seeing.bank import Bank, Sample, thinned
-from actors.seeing.inspection import side_of
+from actors.seeing.inspection import Inspection, side_of
+from actors.seeing.limit import limit_of
+from actors.seeing.patches import PatchViewer
 from actors.seeing.regions import map_of, regions_of
-from actors.stage import ModelFiles, Row
+from actors.stage import Device, ModelFiles, Row
 from actors.vision.anomaly_detection import AnomalyDetection
 from actors.worker import Worker
 from jobs.cli import main
@@ -172,9 +177,9 @@ def trained(folder: Path, **change: Any) -> dict[str, Any]:
 
 def test_a_training_writes_a_model_that_a_pipeline_uses(folder: Path) -> None:
     report = trained(folder)
-    assert report["pictures"] == {"learned": 20, "held back": 4}  # and one is broken
+    assert (report["pictures"], report["parts"]) == (24, 5)  # and one is broken
     assert report["pictures left out"] == {"unreadable_image": 1}
-    assert report["places"] == report["pictures"]["learned"] * 16
+    assert report["places"] == 24 * 16
     assert sorted(p.name for p in (folder / "models").iterdir()) == ["stripes"]
     data = {
         "name": "p",
@@ -205,11 +210,61 @@ def test_the_same_file_trains_the_same_detector_from_any_source(folder: Path) ->
 def test_the_bank_and_the_number_of_pictures_are_bounded(folder: Path) -> None:
     report = trained(folder, vectors=16, max_pictures=20)
     assert report["vectors"] == 16
-    assert sum(report["pictures"].values()) + sum(report["pictures left out"].values()) == 20
+    assert report["pictures"] + sum(report["pictures left out"].values()) == 20
+
+
+def test_copies_of_good_pictures_do_not_count(folder: Path) -> None:
+    first, *others = sorted((folder / "good").glob("0*.png"))
+    for path in [*others, *(folder / "good").glob("[12]*.png")]:
+        path.write_bytes(first.read_bytes())
+    said = r"0 good pictures are too few \(24 more are copies\); 10 are the fewest"
+    with pytest.raises(UsageError, match=said):
+        trained(folder)
+
+
+def test_few_distances_make_a_limit_that_few_others_pass() -> None:
+    chance = np.random.default_rng(0)
+    drawn = np.exp(chance.normal(0, 0.2, (500, 12)))
+    limits = np.array([limit_of(row, 0.05) for row in drawn])
+    others = np.exp(chance.normal(0, 0.2, (500, 200)))
+    assert 0.035 < (others > limits[:, None]).mean() < 0.055
+    quantiles = np.quantile(drawn, 0.95, axis=1)
+    assert (others > quantiles[:, None]).mean() > 0.09
+
+
+def test_many_distances_make_a_limit_that_is_at_least_their_quantile() -> None:
+    tailed = np.concatenate([np.ones(980) + np.arange(980) / 1e6, np.full(20, 5.0)])
+    assert limit_of(tailed, 0.01) == 5
+    assert limit_of(np.array([1.0, 1.0]), 0.01) == 1
+
+
+def test_a_picture_is_compared_with_the_other_parts_and_all_are_kept(tmp_path: Path) -> None:
+    backbone = features.dinov2(tmp_path / "backbone")
+    settings = Settings(BackboneChoice("tiny", "1", backbone), 32, vectors=10_000)
+    rows = features.good_pictures(12)
+    found = fit([rows[:6], rows[6:]], settings)
+    viewer = PatchViewer(backbone, Device(threads=1), 32)
+    places = [viewer.patches([viewer.viewer.item(picture(r["image"])).data])[0] for r in rows]
+    vectors = torch.stack(places).flatten(1, 2)
+    far = torch.cat([
+        torch.stack([torch.cdist(one, other.flatten(0, 1)).min(1).values.max() for one in part])
+        for part, other in ((vectors[:6], vectors[6:]), (vectors[6:], vectors[:6]))
+    ])  # fmt: skip
+    assert found.bank.shape == (12 * 16, viewer.size)
+    expected = [float(far.min()), float(np.median(far.numpy())), float(far.max())]
+    assert_close(list(found.report.distances), expected, 1e-4)
+
+
+def test_a_folder_of_an_older_version_is_refused(tiny: Build, tmp_path: Path) -> None:
+    said = json.loads((tiny(features.inspector).folder / "config.json").read_text())
+    del said["format"]
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(StageFailed, match="train it anew"):
+        Inspection.read(tmp_path)
 
 
 REFUSED = {
-    "few": ({"max_pictures": 10, "split": {"test": 0.01}}, "are too few; 10 are the fewest"),
+    "few": ({"split": {"parts": 11}}, "parts"),
     "column": ({"column": "imge"}, "no column 'imge' (did you mean 'image'?)"),
     "kind": ({"column": "path"}, "column 'path' is string; pictures are bytes"),
     "side": ({"side": 33}, "side: 33 is no multiple of 8"),

@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 from PIL import Image
 
-from actors.errors import StageFailed
+from actors.errors import RowRejected, StageFailed
 from actors.seeing.masks import Mask
 from actors.seeing.segments import classes_of
 from actors.stage import Device, ModelFiles, Row
@@ -151,6 +151,17 @@ def test_what_a_model_cannot_do_is_said_at_plan() -> None:
     said = str(ImageSegmentation(fuse=("skye",)).check(config))
     assert "did you mean 'sky'" in said and "it has: " in said
     assert ImageSegmentation(fuse=("sky",)).check(config) is None
+
+
+def test_nan_is_said_and_not_taken_for_a_class(tiny: Build, tmp_path: Path) -> None:
+    folder = tiny(segformer).folder
+    model = hf.AutoModelForSemanticSegmentation.from_pretrained(folder)
+    torch.nn.init.constant_(model.decode_head.classifier.bias, float("nan"))
+    model.save_pretrained(tmp_path)
+    hf.AutoImageProcessor.from_pretrained(folder, backend="pil").save_pretrained(tmp_path)
+    worker = Worker(ImageSegmentation(), ModelFiles(tmp_path))
+    (answer,) = worker.answer([{"image": encoded(IMAGES[0])}])
+    assert isinstance(answer, RowRejected) and answer.reason == "not_finite"
 
 
 def test_pictures_cut_into_patches_are_refused(tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ def test_everything_is_what_the_pipeline_finds(tiny: Build) -> None:
     assert [one["rle"]["counts"] for one in found] == [rles[n]["counts"] for n in order]
 
 
+def test_a_picture_in_which_nothing_is_sure_has_no_masks(tiny: Build) -> None:
+    found = answer(tiny(sam), {}, points_per_side=2, min_score=1.0)
+    assert found == {"masks": [], "masks_left_out": 0}
+
+
 def test_boxes_of_another_stage_are_prompts_as_any(tiny: Build) -> None:
     files, boxes = tiny(sam), [dict(zip(SIDES, box, strict=True)) for box in BOXES]
     things = [{"label": "cat", "score": 0.9, "box": box} for box in boxes]

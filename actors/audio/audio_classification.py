@@ -1,9 +1,9 @@
 """audio-classification: which of a model's labels fit a recording."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from actors.architecture import config_in
 from actors.listening.families import classifies_sound, names_languages, why_no_classifier
 from actors.scores import Scorer
 from actors.sound_stage import SoundClassificationStage, SoundClassifier
@@ -33,7 +33,7 @@ class AudioClassification(SoundClassificationStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the classifier, or the model that names languages."""
-        config = json.loads((files.folder / "config.json").read_text("utf-8"))
+        config = config_in(files.folder)
         if classifies_sound(config):
             return super().load(files, device)
         from actors.hearing.languages import LanguageListener

@@ -1,6 +1,5 @@
 """keyword-spotting: which words of a small set are said in a recording, and when."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
+from actors.architecture import config_in
 from actors.audio_stage import AudioStage
 from actors.listening.families import classifies_sound, why_no_classifier
 from actors.listening.windows import windows_of
@@ -87,7 +87,7 @@ class KeywordSpotting(AudioStage):
 
     def load(self, files: ModelFiles, device: Device) -> Model:
         """Load the classifier, or the wake words."""
-        if _is_wake_words(json.loads((files.folder / "config.json").read_text("utf-8"))):
+        if _is_wake_words(config_in(files.folder)):
             from actors.listening.wake_words import WakeWordListener
 
             return WakeWordSpotter(self, WakeWordListener(files.folder, device))

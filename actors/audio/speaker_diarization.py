@@ -7,11 +7,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from actors.architecture import why_not
+from actors.architecture import config_in, why_not
 from actors.audio_stage import AudioStage
 from actors.speakers.models import (
     ACTIVITY,
-    config_in,
     knows_voices,
     load_activity,
     load_voiceprint,

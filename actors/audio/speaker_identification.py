@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from actors.architecture import is_made_for, why_not
+from actors.architecture import config_in, is_made_for, why_not
 from actors.errors import StageFailed
 from actors.scores import SCORES
-from actors.speakers.models import config_in, knows_voices, load_voiceprint
+from actors.speakers.models import knows_voices, load_voiceprint
 from actors.stage import Columns, Defaults, Device, Model, ModelFiles, Row, folder_option, option
 from actors.voice_stage import VoiceStage
 

@@ -5,7 +5,6 @@ where the stream began, so here a whole recording goes through at once and every
 the embedding network moves over the spectrogram as the convolution that it is.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actors.architecture import config_in
 from actors.sound import Samples
 from actors.stage import Batching, Device, Item
 
@@ -198,7 +198,7 @@ class WakeWordListener:
     def __init__(self, folder: Path, device: Device) -> None:
         torch.set_num_threads(device.threads)
         self.device = device
-        model = WakeWords(json.loads((folder / "config.json").read_text("utf-8")))
+        model = WakeWords(config_in(folder))
         model.load_state_dict(load_file(folder / "model.safetensors"))
         self.model = model.eval().to(device.name)
         self.labels = model.words

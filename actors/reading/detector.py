@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForObjectDetection
 
+from actors.architecture import config_in
 from actors.errors import StageFailed
 from actors.images import decode
 from actors.reading.boxes import find_boxes
@@ -98,7 +99,7 @@ def preprocessor(folder: Path) -> dict[str, Any]:
 
 
 def _network(folder: Path, device: Device) -> torch.nn.Module:
-    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type", "")
+    kind = config_in(folder).get("model_type", "")
     if not (kind.startswith("pp_ocr") and kind.endswith("_det")):
         raise StageFailed(f"the detector is a '{kind}' model; a PP-OCR one ('pp_ocr..._det') fits")
     dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +16,17 @@ from safetensors.torch import save_file
 from actors.errors import RowRejected, StageFailed, UsageError
 from actors.images import Picture, picture
 from actors.seeing.bank import Bank, Sample, thinned
-from actors.seeing.inspection import ARCHITECTURE, FAMILY
+from actors.seeing.inspection import ARCHITECTURE, FAMILY, FORMAT
+from actors.seeing.limit import limit_of
 from actors.seeing.patches import PatchViewer
 from actors.stage import Device, Row
 
 FEWEST = 10
-"""Good pictures that are the fewest to learn from and to set a threshold by, together."""
+"""Good pictures, no copies of each other, that are the fewest to learn from."""
+
+COPY = 1e-3
+"""Share of the largest distance below which a picture is taken for a copy of another good one: it
+says nothing of how far good pictures are from each other."""
 
 AT_ONCE = 8
 """Pictures shown to the model at once."""
@@ -55,15 +60,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a training. `held` are the distances of the good pictures that the bank does not
-    hold, lowest, median and highest; `left_out` counts pictures by reason."""
+    """What came of a training. `distances` are those of the good pictures from the parts that they
+    are not in: lowest, median and highest; `left_out` counts pictures by reason."""
 
-    pictures: dict[str, int]
+    pictures: int
+    parts: int
     left_out: dict[str, int]
     patches: int
     vectors: int
     threshold: float
-    held: tuple[float, float, float]
+    distances: tuple[float, float, float]
     seconds: float
 
 
@@ -87,34 +93,32 @@ class Learner:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        device = Device(threads=settings.threads)
-        self.viewer = PatchViewer(settings.backbone.folder, device, settings.side)
+        self.device = Device(threads=settings.threads)
+        self.viewer = PatchViewer(settings.backbone.folder, self.device, settings.side)
         self.left_out: Counter[str] = Counter()
 
-    def learn(self, rows: Iterable[Row]) -> tuple[Sample, int]:
-        """Return a sample of the vectors of the rows' pictures, and how many these were."""
-        sample = Sample(POOL * self.settings.vectors, self.settings.seed)
-        count = 0
-        for found in self._patches(rows):
-            count += len(found)
+    def learn(self, rows: Iterable[Row], most: int) -> tuple[np.ndarray, int]:
+        """Return at most so many vectors of the rows' pictures, and how many there were."""
+        sample = Sample(POOL * most, self.settings.seed)
+        for found in self._patches(rows, self.left_out):
             sample.add(found.flatten(0, 2).cpu().numpy())
-        return sample, count
+        return thinned(sample.vectors, most, self.settings.seed), sample.seen
 
     def distances(self, rows: Iterable[Row], bank: Bank) -> list[float]:
         """Return how far the strangest place of each picture is from the bank."""
         return [
             float(bank.distances(one.flatten(0, 1)).max())
-            for found in self._patches(rows)
+            for found in self._patches(rows, Counter())
             for one in found
         ]
 
-    def _patches(self, rows: Iterable[Row]) -> Iterator[torch.Tensor]:
+    def _patches(self, rows: Iterable[Row], left_out: Counter[str]) -> Iterator[torch.Tensor]:
         waiting: list[np.ndarray] = []
         for row in rows:
             try:
                 waiting.append(self.viewer.viewer.item(self._picture(row)).data)
             except RowRejected as rejected:
-                self.left_out[rejected.reason] += 1
+                left_out[rejected.reason] += 1
             if len(waiting) == AT_ONCE:
                 yield self.viewer.patches(waiting)
                 waiting = []
@@ -125,36 +129,61 @@ class Learner:
         return picture(row["image"], at_least=2 * self.settings.side)
 
 
-def train(learning: Iterable[Row], holding: Iterable[Row], settings: Settings) -> Trained:
-    """Fill a bank from the pictures to learn from, and set its threshold by those held back.
+def train(parts: Sequence[Iterable[Row]], settings: Settings) -> Trained:
+    """Fill a bank from good pictures, and set its threshold by comparing each part with the others.
 
-    Rows have `image`, the bytes of a file. Raises UsageError when there are too few of either.
+    The bank has as many vectors of each part, so that a part is compared with the bank's vectors of
+    the others: with a bank that is smaller by one part, which makes the threshold rather too high
+    than too low. Rows have `image`, the bytes of a file; each part is iterated twice. Raises
+    UsageError when there are too few pictures.
     """
     start = perf_counter()
     learner = Learner(settings)
-    sample, learned = learner.learn(learning)
-    if not learned:
-        raise UsageError(f"no picture can be learned from{_said(learner.left_out)}.")
-    vectors = thinned(sample.vectors, settings.vectors, settings.seed)
-    held = learner.distances(holding, Bank(torch.from_numpy(vectors)))
-    if not held or learned + len(held) < FEWEST:
-        raise UsageError(
-            f"{learned} good pictures to learn from and {len(held)} held back are too few;"
-            f" {FEWEST} are the fewest together{_said(learner.left_out)}."
-        )
-    threshold = float(np.quantile(held, 1 - settings.false_alarms))
-    if threshold <= 0:
-        raise UsageError("the pictures held back are copies of those that were learned from.")
+    edges = [settings.vectors * n // len(parts) for n in range(len(parts) + 1)]
+    learned = [learner.learn(part, edges[n + 1] - edges[n]) for n, part in enumerate(parts)]
+    banks = [vectors for vectors, _ in learned]
+    far = _distances(learner, parts, banks)
+    _check_count(far, learner.left_out)
+    vectors = np.concatenate([bank for bank in banks if len(bank)])
     report = Report(
-        pictures={"learned": learned, "held back": len(held)},
+        pictures=len(far),
+        parts=len(parts),
         left_out=dict(learner.left_out),
-        patches=sample.seen,
+        patches=sum(seen for _, seen in learned),
         vectors=len(vectors),
-        threshold=threshold,
-        held=(min(held), float(np.median(held)), max(held)),
+        threshold=limit_of(_apart(far), settings.false_alarms),
+        distances=(float(far.min()), float(np.median(far)), float(far.max())),
         seconds=perf_counter() - start,
     )
     return Trained(vectors, report, _config(settings, report))
+
+
+def _distances(
+    learner: Learner, parts: Sequence[Iterable[Row]], banks: Sequence[np.ndarray]
+) -> np.ndarray:
+    """How far each picture is from those of the other parts; empty where there is one part."""
+    found: list[float] = []
+    for n, part in enumerate(parts):
+        others = [bank for k, bank in enumerate(banks) if k != n and len(bank)]
+        if others and len(banks[n]):
+            bank = Bank(torch.from_numpy(np.concatenate(others)).to(learner.device.name))
+            found += learner.distances(part, bank)
+    return np.array(found)
+
+
+def _apart(far: np.ndarray) -> np.ndarray:
+    """The distances of pictures that are no copies."""
+    found: np.ndarray = far[far > COPY * far.max(initial=0)]
+    return found
+
+
+def _check_count(far: np.ndarray, left_out: Counter[str]) -> None:
+    apart = len(_apart(far))
+    if apart < FEWEST:
+        raise UsageError(
+            f"{apart} good pictures are too few ({len(far) - apart} more are copies);"
+            f" {FEWEST} are the fewest{_said(left_out)}."
+        )
 
 
 def _said(left_out: Counter[str]) -> str:
@@ -167,17 +196,19 @@ def _config(settings: Settings, report: Report) -> dict[str, Any]:
     return {
         "architectures": [ARCHITECTURE],
         "model_type": FAMILY,
+        "format": FORMAT,
         "backbone": {"name": backbone.name, "revision": backbone.revision},
         "side": settings.side,
         "threshold": report.threshold,
         "training": {
             "pictures": report.pictures,
+            "parts": report.parts,
             "left_out": report.left_out,
             "patches": report.patches,
             "vectors": report.vectors,
             "false_alarms": settings.false_alarms,
             "seed": settings.seed,
-            "distances": dict(zip(("lowest", "median", "highest"), report.held, strict=True)),
+            "distances": dict(zip(("lowest", "median", "highest"), report.distances, strict=True)),
         },
         "versions": {name: version(name) for name in ("gristmill", "torch", "transformers")},
     }

@@ -1,6 +1,5 @@
 """Detectors: models that find things in pictures and name them."""
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForObjectDetection
 
+from actors.architecture import config_in
 from actors.detections import named, why_no_detector, why_unknown
 from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
@@ -43,7 +43,7 @@ class Detector(Protocol):
 
 def load_detector(folder: Path, device: Device, backend: str = "pil") -> Detector:
     """Load the detector of a folder, which its config.json names. Raises StageFailed."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = config_in(folder)
     problem = why_no_detector("a detector", config)
     if problem:
         raise StageFailed(f"{folder}: {problem}")

@@ -1,6 +1,5 @@
 """Finding what phrases name: Grounding DINO and OWL, which read the phrases and see the picture."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
 
+from actors.architecture import config_in
 from actors.detections import ENDS, GROUNDERS
 from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
@@ -168,6 +168,6 @@ def _between(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[
 
 def load_grounder(folder: Path, device: Device, backend: str = "pil") -> Grounder:
     """Load the model of a folder. Raises StageFailed."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = config_in(folder)
     kinds: dict[str, type[Grounder]] = {"dino": GroundingDino, "owl": Owl}
     return kinds[GROUNDERS[config["model_type"]]](folder, device, backend)

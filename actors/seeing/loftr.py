@@ -6,7 +6,6 @@ the two orders differ; it then places points within their cells by a likeness th
 the wrong axes. Here, both sides of a match have one number: that of the first picture's cell.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ import torch
 from torch.nn.functional import softmax
 from transformers import EfficientLoFTRForKeypointMatching
 
+from actors.architecture import config_in
+
 
 def is_loftr(folder: Path) -> bool:
     """Say whether a model's folder holds an EfficientLoFTR."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    return bool(config.get("model_type") == "efficientloftr")
+    return bool(config_in(folder).get("model_type") == "efficientloftr")
 
 
 class PairedLoFTR(EfficientLoFTRForKeypointMatching):  # type: ignore[misc]

@@ -6,7 +6,6 @@ A person is cut out as a square, somewhat larger than its box, and laid before i
 the square leaves the picture.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actors.architecture import config_in
 from actors.checkpoint import fill, read_weights
 from actors.images import Picture
 from actors.seeing.eye import check_shape
@@ -175,7 +175,7 @@ class MoveNetPoser:
     def __init__(self, folder: Path, device: Device) -> None:
         torch.set_num_threads(device.threads)
         self.device = device
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+        config: dict[str, Any] = config_in(folder)
         self.side = int(config["side"])
         names = config["id2label"]
         self.names = [names[str(number)] for number in range(len(names))]

@@ -15,9 +15,15 @@ from actors.seeing.backbones import family_of, leading, why_no_patches
 from actors.seeing.viewer import Viewer
 from actors.stage import Device
 
-STRIDES = (8, 16)
+STRIDES = (4, 8)
 """Pixels between the places of the maps that are taken: deeper ones know what things are rather
-than how a surface looks (PatchCore, arXiv:2106.08265, takes the same)."""
+than how a surface looks. PatchCore (arXiv:2106.08265) takes 8 and 16 of a far larger network. Of
+EfficientNet-Lite0 at 320 pixels, mean AUC over three textures with three damages each (crops and
+damages other than those of benchmarks/quality_pictures.py): 4 and 8 0.81, 8 and 16 0.79, all three
+0.78, 4 alone 0.80."""
+
+GRID = 8
+"""Pixels between the places that are compared. A grid of every 4 pixels has four times as many."""
 
 
 class PatchViewer:
@@ -25,9 +31,9 @@ class PatchViewer:
     `side` pixels.
 
     Of transformers these are the last layer's tokens, each of length 1. Of networks with maps
-    (ConvNeXt, EfficientNet, Swin...) they are the last maps with a place every 8 and every 16
-    pixels, each place averaged with its neighbours, the coarser one enlarged to the finer, and put
-    side by side.
+    (ConvNeXt, EfficientNet, Swin...) they are the last maps with a place every 4 and every 8
+    pixels, each place averaged with its neighbours, brought to a place every 8 pixels, and put side
+    by side.
     """
 
     def __init__(self, folder: Path, device: Device, side: int, backend: str = "pil") -> None:
@@ -59,10 +65,9 @@ class PatchViewer:
         last = {one.shape[-1]: one for one in maps}
         found = [last[self.side // s] for s in STRIDES if self.side // s in last]
         if not found:
-            raise StageFailed(f"the model has no map with a place every 8 or 16 of {self.side} px")
+            raise StageFailed(f"the model has no map with a place every 4 or 8 of {self.side} px")
         smooth = [_smooth(one.float()) for one in found]
-        size = smooth[0].shape[-2:]
-        alike = [functional.interpolate(one, size, mode="bilinear") for one in smooth]
+        alike = [functional.adaptive_avg_pool2d(one, self.side // GRID) for one in smooth]
         return torch.cat(alike, 1).permute(0, 2, 3, 1).contiguous()
 
 

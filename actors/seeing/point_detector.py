@@ -4,10 +4,9 @@ They are small networks of our own, for weights that transformers has no class f
 picture is laid before it.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from actors.architecture import config_in
 from actors.checkpoint import fill, read_weights
 from actors.images import Picture
 from actors.seeing.distances import Found, Level, found
@@ -57,7 +57,7 @@ class PointDetector:
     def __init__(self, folder: Path, device: Device) -> None:
         torch.set_num_threads(device.threads)
         self.device = device
-        self.config = cast(Sizes, json.loads((folder / "config.json").read_text("utf-8")))
+        self.config = config_in(folder)
         names: dict[str, str] = self.config["id2label"]
         self.labels = [names[str(number)] for number in range(len(names))]
         network = self.network_class(len(self.labels), self.config)

@@ -1,6 +1,5 @@
 """Models of poses: where the joints of persons are, shown one person at a time."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForPoseEstimation
 
+from actors.architecture import config_in
 from actors.checkpoint import load_model
 from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
@@ -46,7 +46,7 @@ def load_poser(folder: Path, device: Device, backend: str = "pil", expert: int =
     `expert` chooses among the kinds of poses that a model with several was trained on. Raises
     StageFailed.
     """
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = config_in(folder)
     experts = (config.get("backbone_config") or {}).get("num_experts", 1)
     if expert >= experts:
         raise StageFailed(f"{folder}: there is no expert {expert}; the model has {experts}")

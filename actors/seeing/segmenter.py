@@ -1,14 +1,13 @@
 """Segmentation models: which families there are, and how each says what it sees."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.architecture import architectures, is_made_for
-from actors.errors import StageFailed
+from actors.architecture import architectures, config_in, is_made_for
+from actors.errors import RowRejected, StageFailed
 from actors.images import Picture
 from actors.scores import labels_of
 from actors.seeing.segments import Bounds, Proposals, Segment, Size, enlarged, semantic
@@ -78,7 +77,7 @@ class Segmenter:
         return self.viewer.item(picture, note)
 
     def answer(self, items: Sequence[Item], bounds: Bounds) -> list[tuple[list[Segment], Size]]:
-        """Return per picture its segments and its size."""
+        """Return per picture its segments and its size. Raises RowRejected (not_finite)."""
         with torch.inference_mode():
             out = self.viewer.forward([item.data[0] for item in items])
             return [
@@ -89,10 +88,14 @@ class Segmenter:
     def _segments(
         self, out: Any, n: int, decoded: Size, size: Size, bounds: Bounds
     ) -> list[Segment]:
-        if "masks_queries_logits" not in out:
-            return semantic(out.logits[n].float(), size)
+        proposed = "masks_queries_logits" in out
+        said = (out.class_queries_logits if proposed else out.logits)[n].float()
+        if not bool(torch.isfinite(said).all()):
+            raise RowRejected("not_finite", "the model answered NaN or infinity")
+        if not proposed:
+            return semantic(said, size)
         masks = self._masks(out.masks_queries_logits[n].float(), decoded)
-        proposals = Proposals(out.class_queries_logits[n].float(), masks, self.late)
+        proposals = Proposals(said, masks, self.late)
         if self.subtask == "semantic":
             return proposals.semantic(size)
         if self.subtask == "instance":
@@ -121,7 +124,7 @@ def open_segmenter(
     folder: Path, device: Device, backend: str, subtask: str
 ) -> Segmenter | SelfieSegmenter:
     """Open the model in a folder: transformers' classes, or the one that is our own."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = config_in(folder)
     if config.get("model_type") == SELFIE:
         return SelfieSegmenter(folder, device)
     return Segmenter(folder, device, backend, subtask)

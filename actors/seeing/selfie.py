@@ -4,7 +4,6 @@ A picture is stretched to a square of 256 pixels. Layers are those of the publis
 (https://ai.google.dev/edge/mediapipe/solutions/vision/image_segmenter).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actors.architecture import config_in
 from actors.checkpoint import fill, read_weights
 from actors.images import Picture
 from actors.seeing.layer import Layer
@@ -134,7 +134,7 @@ class SelfieSegmenter:
     def __init__(self, folder: Path, device: Device) -> None:
         torch.set_num_threads(device.threads)
         self.device = device
-        names = json.loads((folder / "config.json").read_text("utf-8"))["id2label"]
+        names = config_in(folder)["id2label"]
         self.labels = [names[str(number)] for number in range(len(names))]
         network = SelfieNetwork()
         fill(network, read_weights(folder), folder)

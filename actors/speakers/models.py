@@ -3,12 +3,11 @@
 Asked by `plan`, so torch is imported only where a model is loaded.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from actors.architecture import architectures, is_made_for, why_not
+from actors.architecture import architectures, config_in, is_made_for, why_not
 from actors.errors import StageFailed
 from actors.stage import Device, ModelFiles
 
@@ -45,11 +44,6 @@ def why_no_voiceprint(task: str, config: Mapping[str, Any]) -> str | None:
     if knows_voices(config):
         return None
     return why_not(task, "a ...ForXVector model or embedded:resemblyzer", config)
-
-
-def config_in(folder: Path) -> dict[str, Any]:
-    """Return a model folder's config.json."""
-    return cast(dict[str, Any], json.loads((folder / "config.json").read_text("utf-8")))
 
 
 def load_detector(folder: Path, device: Device, label: str | None = None) -> "Detector":

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
+from actors.architecture import config_in
 from actors.errors import RowRejected, StageFailed
 from actors.sound import Samples
-from actors.speakers.models import config_in
 from actors.speakers.voiceprint import SMALLEST, Vector, mean_of
 from actors.stage import Batching, Device, Item
 

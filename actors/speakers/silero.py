@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from actors.architecture import config_in
 from actors.errors import StageFailed
 from actors.sound import Samples
 from actors.speakers.detector import Chances
-from actors.speakers.models import config_in
 from actors.stage import Batching, Device, Item
 
 WEIGHTS = "model.safetensors"

@@ -45,6 +45,7 @@ class AnomalyDetection(ImageStage):
     good ones that are copies of each other, or overlap, make training set the threshold too low.
     """
 
+    version: ClassVar[int] = 2
     models: ClassVar[Defaults] = Defaults(made_by="gristmill train FILE")
 
     backbone: str | None = model_option(

@@ -1,12 +1,12 @@
 """OCR: reads the text of a page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
 from pydantic import model_validator
 
+from actors.architecture import config_in
 from actors.errors import StageFailed
 from actors.images import MAX_PIXELS
 from actors.reading.lines import LINES
@@ -124,7 +124,7 @@ class Ocr(Stage):
 
             settings = (self.languages, self.layout, self.max_pixels, self.min_line_score)
             return TesseractPages(device, *settings)
-        config = json.loads((files.folder / "config.json").read_text("utf-8"))
+        config = config_in(files.folder)
         problem = self.check(config)
         if problem:
             raise StageFailed(f"{files.folder}: {problem}")

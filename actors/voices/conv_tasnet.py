@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv_transpose1d, pad
 
+from actors.architecture import config_in
 from actors.errors import StageFailed
 
 # What is written in config.json beside the size, where only one value is built.
@@ -168,7 +169,7 @@ class ConvTasNet(nn.Module):
 
 def load(folder: Path) -> tuple[ConvTasNet, int]:
     """Return the model in a folder, ready to infer, and its rate in Hz. Raises StageFailed."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = config_in(folder)
     other = [name for name, value in FIXED.items() if config.get(name, value) != value]
     if other:
         raise StageFailed(f"{folder}: {other[0]} must be {FIXED[other[0]]!r} in config.json")
