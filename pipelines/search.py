@@ -52,7 +52,8 @@ def index_folder(store: Store, column: str, cache: Path) -> Path:
         there = Path(store.full(OURS)) / "search" / column
         if os.access(next(path for path in (there, *there.parents) if path.exists()), os.W_OK):
             return there
-    return cache / "search" / hashlib.sha256(store.home.encode()).hexdigest()[:16] / column
+    named = hashlib.sha256((store.home or store.path).encode()).hexdigest()[:16]
+    return cache / "search" / named / column
 
 
 def search(

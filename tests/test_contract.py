@@ -16,6 +16,7 @@ from actors.worker import Worker
 from jobs.tasks import example_of, rows_of, sample_of
 from pipelines.file import parse
 from pipelines.plan import make_plan
+from pipelines.types import fits
 from tests.close import assert_close
 from tests.tiny import TINY
 
@@ -105,6 +106,15 @@ def test_the_example_of_a_task_can_be_planned(task: str, tiny: Build, tmp_path: 
     flowing = pa.schema(list(reads_of(stage, files).items()))
     plan = make_plan(parse(example, "example"), "example", tmp_path, tmp_path, flowing)
     assert plan.steps[0].writes == stage.writes
+
+
+@every_task
+def test_the_row_of_a_task_s_example_can_be_read_as_python_writes_it(task: str) -> None:
+    stage = stage_class(task)
+    row = {n: value for n, value in stage.sample.items() if n in stage.reads and value is not None}
+    found = pa.Table.from_pylist([row]).schema if row else pa.schema([])
+    for field in found:
+        assert fits(field.type, stage.reads[field.name], stage.rounds), field
 
 
 def _named(stage: Stage, files: ModelFiles) -> Row:

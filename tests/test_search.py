@@ -198,6 +198,7 @@ def test_an_index_of_another_model_is_built_anew(library: Library) -> None:
 def test_the_index_of_an_output_elsewhere_is_kept_here(tmp_path: Path) -> None:
     there = index_folder(Store("s3://bucket/out", "bucket/out"), "embedding", tmp_path)
     assert there.is_relative_to(tmp_path / "search") and there.name == "embedding"
+    assert there != index_folder(Store("s3://bucket/b", "bucket/b"), "embedding", tmp_path)
 
 
 # the command ----------------------------------------------------------------------------------
@@ -359,6 +360,8 @@ def test_the_index_of_an_output_that_may_only_be_read_is_kept_elsewhere(library:
     ours = Path(library.store.path) / "_gristmill"
     ours.chmod(0o555)
     assert library.folder().is_relative_to(library.path / "cache")
+    other = index_folder(Store.at("/proc", library.path), "embedding", library.path / "cache")
+    assert other.is_relative_to(library.path / "cache") and other != library.folder()
     assert library.nearest(vectors[3], 1) == [("u0", 3)]
     ours.chmod(0o755)
 

@@ -38,6 +38,7 @@ class SpeakerAttribution(Stage):
         "segments": pa.list_(SEGMENT),
         "words": pa.list_(WORD),
     }
+    rounds: ClassVar[bool] = True
     optional_reads: ClassVar[frozenset[str]] = frozenset({"words"})
     sample: ClassVar[Row] = {
         "turns": [

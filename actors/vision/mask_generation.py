@@ -62,6 +62,7 @@ class MaskGeneration(ImageStage):
         "detections": THINGS,
     }
     optional_reads: ClassVar[frozenset[str]] = frozenset(reads) - {"image"}
+    rounds: ClassVar[bool] = True
     models: ClassVar[Defaults] = Defaults(hub="facebook/sam-vit-base", licence="Apache-2.0")
 
     points_mark: Literal["each", "together"] = option(

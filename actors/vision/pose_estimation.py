@@ -47,6 +47,7 @@ class PoseEstimation(ImageStage):
     """
 
     reads: ClassVar[Columns] = IMAGE
+    rounds: ClassVar[bool] = True
     models: ClassVar[Defaults] = Defaults(
         hub="usyd-community/vitpose-base-simple",
         licence="Apache-2.0 (m)",

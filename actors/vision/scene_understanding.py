@@ -86,6 +86,7 @@ class SceneUnderstanding(ImageStage):
         "depth_unit": pa.string(),
     }
     optional_reads: ClassVar[frozenset[str]] = frozenset(reads) - {"image"}
+    rounds: ClassVar[bool] = True
     models: ClassVar[Defaults] = Defaults(
         hub="depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
         licence="Apache-2.0 (m)",
