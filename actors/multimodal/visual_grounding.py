@@ -34,7 +34,7 @@ class VisualGrounding(ImageStage):
     reads: ClassVar[Columns] = {"image": pa.binary(), "phrases": pa.list_(pa.string())}
     optional_reads: ClassVar[frozenset[str]] = frozenset({"phrases"})
     models: ClassVar[Defaults] = Defaults(
-        hub="IDEA-Research/grounding-dino-tiny", licence="Apache-2.0 (m)"
+        hub="IDEA-Research/grounding-dino-tiny", licence="Apache-2.0"
     )
     example: ClassVar[Mapping[str, Any]] = {"phrases": ("a cat", "a red car")}
 

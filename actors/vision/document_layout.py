@@ -48,7 +48,7 @@ class DocumentLayout(ImageStage):
     optional_reads: ClassVar[frozenset[str]] = frozenset({"lines"})
     models: ClassVar[Defaults] = Defaults(
         hub="docling-project/docling-layout-heron",
-        licence="Apache-2.0 (m)",
+        licence="Apache-2.0",
         embedded="embedded:picodet-layout",
     )
 

@@ -40,7 +40,7 @@ class KeypointMatching(ImageStage):
 
     reads: ClassVar[Columns] = {"image": pa.binary(), "other_image": pa.binary()}
     models: ClassVar[Defaults] = Defaults(
-        hub="zju-community/efficientloftr", licence="Apache-2.0 (m)", embedded=NO_MODEL
+        hub="zju-community/efficientloftr", licence="Apache-2.0", embedded=NO_MODEL
     )
 
     threshold: float = option(

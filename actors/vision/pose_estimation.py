@@ -50,7 +50,7 @@ class PoseEstimation(ImageStage):
     rounds: ClassVar[bool] = True
     models: ClassVar[Defaults] = Defaults(
         hub="usyd-community/vitpose-base-simple",
-        licence="Apache-2.0 (m)",
+        licence="Apache-2.0",
         embedded="embedded:movenet-lightning",
     )
 

@@ -68,7 +68,7 @@ class Reconstruction3D(ImageStage):
     optional_reads: ClassVar[frozenset[str]] = frozenset(reads)
     models: ClassVar[Defaults] = Defaults(
         hub="depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
-        licence="Apache-2.0 (m)",
+        licence="Apache-2.0",
         embedded=NO_MODEL,
     )
 

@@ -89,7 +89,7 @@ class SceneUnderstanding(ImageStage):
     rounds: ClassVar[bool] = True
     models: ClassVar[Defaults] = Defaults(
         hub="depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
-        licence="Apache-2.0 (m)",
+        licence="Apache-2.0",
         embedded=NO_MODEL,
     )
 
