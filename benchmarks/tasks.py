@@ -35,7 +35,8 @@ Rows per CPU-second, one thread, start-up apart; medians. **Bare loop**: the mod
 on rows sorted by cost and cut by the same budget. **Gristmill**: the worker on the same rows.
 transformers 5 has no pipeline for summarization. Answers were compared and are alike, but for
 `pipeline` on speech: with CTC it also spells the padding of a batch, which a random model does not
-take for silence; Whisper in batches of it wrote other texts; photos it decodes in full.
+take for silence; Whisper in batches of it wrote other texts; photos it decodes in full. Daft's own
+decoder gives other levels of JPEGs than Pillow's: its answers were not compared.
 """
 PREPARATION = """
 ## Preparing pictures
@@ -107,7 +108,7 @@ def compare(name: str, repeat: int) -> tuple[str, str]:
         for way in ways:
             ran = _run(name, way)
             truth = truth or ran.answers
-            if way in ("bare loop", "Gristmill") or work.LIKE_PIPELINE:
+            if way in ("bare loop", "Gristmill") or ("pipeline" in way and work.LIKE_PIPELINE):
                 check_alike(f"{name}, {way}", ran.answers, truth, work.ALIKE)
             took[way].append(ran)
     speed = {way: work.COUNT / median(ran.cpu_s for ran in runs) for way, runs in took.items()}
