@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.errors import RowRejected, StageFailed
+from actors.files import file_of
 from actors.watching.containers import missing_bytes
 
 if TYPE_CHECKING:
@@ -154,12 +155,7 @@ def _decoding() -> Any:
 
 
 def _checked(data: bytes | None) -> bytes:
-    if data is None:
-        raise RowRejected("null_input", "the row has no video")
-    if not isinstance(data, bytes):
-        raise RowRejected("wrong_type", f"the video is {type(data).__name__}, expected bytes")
-    if not data:
-        raise RowRejected("empty_file", "the video has no bytes")
+    data = file_of(data, "video")
     missing = missing_bytes(data)
     if missing:
         raise RowRejected(

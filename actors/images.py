@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from actors.errors import RowRejected
+from actors.files import file_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 """What is read. EPS and PDF are not: Pillow hands them to Ghostscript, which runs programs."""
@@ -119,12 +120,7 @@ def encode(image: Image.Image, format: str, quality: int = 90) -> bytes:
 
 def _open(data: bytes | None) -> Image.Image:
     """Read the header only."""
-    if data is None:
-        raise RowRejected("null_input", "the row has no image")
-    if not isinstance(data, bytes):
-        raise RowRejected("wrong_type", f"the image is {type(data).__name__}, expected bytes")
-    if not data:
-        raise RowRejected("empty_file", "the image has no bytes")
+    data = file_of(data, "image")
     # Pillow's own limit would warn or raise before ours, at a size that no option could change.
     Image.MAX_IMAGE_PIXELS = None
     try:

@@ -24,6 +24,7 @@ import soxr
 from numpy.typing import NDArray
 
 from actors.errors import RowRejected
+from actors.files import file_of
 
 Samples = NDArray[np.float32]
 """One channel: float32, (samples,), full scale is -1..1."""
@@ -103,12 +104,7 @@ def encode(samples: Samples, rate: int, kind: str = "WAV", subtype: str = "PCM_1
 
 def _open(data: bytes | None) -> soundfile.SoundFile:
     """Open a file whose container is whole; nothing is decoded yet."""
-    if data is None:
-        raise RowRejected("null_input", "the row has no audio")
-    if not isinstance(data, bytes):
-        raise RowRejected("wrong_type", f"the audio is {type(data).__name__}, expected bytes")
-    if not data:
-        raise RowRejected("empty_file", "the audio has no bytes")
+    data = file_of(data, "audio")
     missing = missing_bytes(data)
     if missing:
         raise RowRejected(

@@ -1,4 +1,4 @@
-"""The same of photos of 12 megapixels, 4000 x 3000."""
+"""image-classification of 4000 x 3000 JPEGs (12 megapixels) by the same ViT."""
 
 from typing import Any
 
