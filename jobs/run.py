@@ -14,7 +14,7 @@ from actors.errors import GristmillError, UsageError
 from jobs.session import connected
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, recover, remove
+from pipelines.ledger import Ledger, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
@@ -88,14 +88,15 @@ class Outcome:
 
 def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     """List the source and check the plan; loads no model. Raises UsageError."""
+    store = Store.at(pipeline.sink.path, base)
     try:
-        files = tuple(pipeline.source.files(base))
+        files = tuple(pipeline.source.files(base, lambda: read_ledger(store).files))
         schema = pipeline.source.offers(files)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     plan = make_plan(pipeline, file, base, cache, schema)
-    store = Store.at(pipeline.sink.path, base)
     _check_apart(files, store)
+    pipeline.sink.check(store, plan.columns)
     return Prepared(plan, files, store)
 
 

@@ -8,12 +8,19 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from actors.errors import UsageError, nearest
+from pipelines.sinks import SINKS, AnySink
 from pipelines.sources import KINDS, AnySource
 from pipelines.sources.csv import DELIMITER
 from pipelines.spec import NAME, Pipeline
 
 MAX_BYTES = 1_000_000
 """A pipeline file is a page; a larger one is somebody's data, or hostile."""
+
+BLOCKS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "source": (AnySource, KINDS),
+    "sink": (AnySink, SINKS),
+}
+"""The blocks that come in kinds: what describes them, and the kinds' names."""
 
 EXAMPLES = {
     "name": "documents",
@@ -197,8 +204,8 @@ def _explain(error: Any, data: Any, kind: type[BaseModel]) -> str:
         said = "missing" if error["type"] == "missing" else "empty"
         example = f"\n  add:  {key}: {EXAMPLES[key]}" if where == "" and key in EXAMPLES else ""
         return f"{where}: '{key}' is {said}.{example}"
-    if error["type"] == "source_kind":
-        return f", source: {error['msg']}."
+    if error["type"] in ("source_kind", "sink_kind"):
+        return f", {place[-1]}: {error['msg']}."
     return f"{where}: '{key}' {expected(error)}."
 
 
@@ -218,7 +225,7 @@ def expected(error: Any) -> str:
 
 def _is_tag(number: int, place: Sequence[Any]) -> bool:
     """Whether a part of pydantic's location names a member of a union, not a key."""
-    kind = number == 1 and place[0] == "source" and place[1] in KINDS
+    kind = number == 1 and place[1] in BLOCKS.get(str(place[0]), (None, ()))[1]
     return kind or (number == 3 and place[0] == "source" and place[2] == "path")
 
 
@@ -241,8 +248,8 @@ def _known_keys(place: Sequence[Any], data: Any, kind: type[BaseModel]) -> list[
     for part in place:
         if isinstance(part, int):
             continue
-        if part == "source" and model is kind:
-            return _source_keys(data)
+        if part in BLOCKS and model is kind:
+            return _block_keys(part, data)
         found = model.model_fields.get(part)
         model = _model_in(found.annotation) if found else None
         if model is None:
@@ -250,10 +257,11 @@ def _known_keys(place: Sequence[Any], data: Any, kind: type[BaseModel]) -> list[
     return list(model.model_fields)
 
 
-def _source_keys(data: Mapping[str, Any]) -> list[str]:
-    union = get_args(AnySource)[0]
-    kind = data["source"].get("kind")
-    models = [m for m in get_args(union) if m.model_fields["kind"].default == kind]
+def _block_keys(block: str, data: Mapping[str, Any]) -> list[str]:
+    """The keys of the source or the sink, of the kind that the file chose."""
+    found = get_args(BLOCKS[block][0])[0]
+    kind = data[block].get("kind", "parquet")
+    models = [m for m in get_args(found) or [found] if m.model_fields["kind"].default == kind]
     return list(models[0].model_fields) if models else []
 
 

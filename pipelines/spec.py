@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from actors import catalog
+from pipelines.sinks import AnySink
 from pipelines.sources import AnySource
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -73,13 +74,6 @@ class Errors(Spec):
     row_timeout: float = Field(120.0, gt=0, description="seconds that one row may take")
 
 
-class ParquetSink(Spec):
-    """Where the output goes: a folder, local or s3://, gs://."""
-
-    kind: Literal["parquet"] = "parquet"
-    path: str
-
-
 class Pipeline(Spec):
     """A source, an ordered list of stages, and a sink."""
 
@@ -92,4 +86,4 @@ class Pipeline(Spec):
         "error", description="what to do with a source file that changed since it was answered"
     )
     errors: Errors = Errors()
-    sink: ParquetSink
+    sink: AnySink

@@ -61,7 +61,11 @@ def test_the_readme_names_only_commands_that_are_there() -> None:
     named = re.findall(r"^ {4}gristmill (\w+)|`gristmill (\w+)", paper("README.md"), re.MULTILINE)
     targets = re.findall(r"^ {4}make (\w+)", paper("README.md"), re.MULTILINE)
     made = re.findall(r"^(\w+):", paper("Makefile"), re.MULTILINE)
-    assert {"plan", "run", "show", "tasks"} <= {"".join(pair) for pair in named} <= VERBS.keys()
+    assert (
+        {"plan", "run", "show", "tasks"}
+        <= {"".join(pair) for pair in named}
+        <= {verb.name for verb in VERBS}
+    )
     assert set(targets) == {"demo", "test"} and set(targets) <= set(made)
 
 

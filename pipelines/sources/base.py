@@ -4,7 +4,8 @@ A row that cannot be read is a row of the table like any other, with nulls for i
 reason in `_reject`; only files vanish or break, and then none of their rows is answered.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -27,6 +28,11 @@ RESERVED = (*KEYS.names, REJECT.name)
 
 MESSAGE_LENGTH = 300
 """Characters of a reject's message: parsers quote the value, which may be megabytes long."""
+
+
+Answered = Callable[[], Mapping[str, AbstractSet[str]]]
+"""Gives the names of the source's files that an output answers, with their versions. A call reads
+every footer of the output, so only sources that go by what is answered ask."""
 
 
 class Reject(NamedTuple):
@@ -74,8 +80,10 @@ class Source(BaseModel):
         description="Endings of the files to take from folders, in place of the kind's usual ones.",
     )
 
-    def files(self, base: Path) -> list[SourceFile]:
+    def files(self, base: Path, answered: Answered = dict) -> list[SourceFile]:
         """List the source's files, sorted by name; `base` is where relative paths begin.
+
+        `answered` tells what the output has, to sources whose files depend on it.
 
         Raise UsageError for a path that is not there or has no file of this kind.
         """

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipelines.sources.base import Read, Reject, Source, answer, failed
+from pipelines.sources.base import Answered, Read, Reject, Source, answer, failed
 from pipelines.sources.columns import agree
 from pipelines.sources.lines import BOM, Layout, index, read_rows, refuse_packed
 from pipelines.sources.whole import location, read_whole, whole_table
@@ -42,9 +42,9 @@ class Text(Source):
             raise ValueError(f"rows: line needs one byte per newline, unlike {self.encoding!r}")
         return self
 
-    def files(self, base: Path) -> list[SourceFile]:
+    def files(self, base: Path, answered: Answered = dict) -> list[SourceFile]:
         """List the files; compressed ones are refused."""
-        files = super().files(base)
+        files = super().files(base, answered)
         refuse_packed(files)
         return files
 

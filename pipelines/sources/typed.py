@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from pipelines.sources.base import Source
+from pipelines.sources.base import Answered, Source
 from pipelines.sources.columns import parse_types
 from pipelines.sources.lines import refuse_packed
 from pipelines.units import SourceFile
@@ -32,8 +32,8 @@ class TypedLines(Source):
         parse_types(columns)
         return columns
 
-    def files(self, base: Path) -> list[SourceFile]:
+    def files(self, base: Path, answered: Answered = dict) -> list[SourceFile]:
         """List the files; compressed ones are refused."""
-        files = super().files(base)
+        files = super().files(base, answered)
         refuse_packed(files)
         return files

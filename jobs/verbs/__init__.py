@@ -1,0 +1,11 @@
+"""The verbs of the command line, in the order in which help lists them.
+
+A verb imports what it needs when it runs: `gristmill --help` imports nothing heavy.
+"""
+
+from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
+from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.verb import Group, Verb
+
+VERBS: tuple[Verb | Group, ...] = (DEMO, TASKS, PLAN, RUN, SHOW, SEARCH, TRAIN, MODELS)
+"""All but `completion`, which is made of them."""

@@ -1,0 +1,86 @@
+"""What a verb of the command line is, and the arguments that verbs share."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.run import Prepared
+
+Takes = Callable[[argparse.ArgumentParser], None]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: what it says of itself, which arguments it takes, what it does (the exit code)."""
+
+    name: str
+    help: str
+    example: str
+    takes: Takes
+    does: Callable[[argparse.Namespace], int]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Verbs of two words: `cluster check`. `default` is meant when the second one is left out, as
+    in `serve FILE`, which is `serve run FILE`."""
+
+    name: str
+    help: str
+    verbs: tuple[Verb, ...]
+    default: str = ""
+
+
+def takes_file(parser: argparse.ArgumentParser, what: str = "a pipeline file (YAML)") -> None:
+    """FILE, --set and --json."""
+    parser.add_argument("file", type=Path, metavar="FILE", help=what)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PLACE=VALUE",
+        help="change the file for this time: stages.0.options.top_k=3 (repeatable)",
+    )
+    takes_json(parser)
+
+
+def takes_output(parser: argparse.ArgumentParser) -> None:
+    """OUT and --json."""
+    parser.add_argument("output", metavar="OUT", help="an output folder")
+    takes_json(parser)
+
+
+def takes_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number, 1 or more (got {text!r})")
+    return int(text)
+
+
+def cache_folder() -> Path:
+    """Where embedded models are kept: $GRISTMILL_CACHE, or ~/.cache/gristmill."""
+    return Path(os.environ.get("GRISTMILL_CACHE") or Path.home() / ".cache" / "gristmill")
+
+
+def prepared(args: argparse.Namespace) -> "Prepared":
+    """The pipeline that the arguments of `takes_file` name, checked. Raises UsageError."""
+    from jobs.run import prepare
+    from pipelines.file import load
+
+    pipeline = load(args.file, args.set)
+    return prepare(pipeline, args.file.name, args.file.resolve().parent, cache_folder())
+
+
+def print_json(value: Any) -> None:
+    """Print a result for machines, on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
