@@ -132,8 +132,8 @@ VALUES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"sink": "out"}, "p.yaml: 'sink' should be a mapping, not 'out'."),
     (
-        {"sink": {"kind": "delta", "path": "x"}},
-        "p.yaml, sink: 'kind' should be 'parquet', not 'delta'.",
+        {"sink": {"kind": "kafka", "path": "x"}},
+        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet.",
     ),
     (
         {"source": {"kind": "jsonl", "path": 5}},
