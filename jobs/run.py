@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import GristmillError, UsageError
+from jobs.machines import wait_for
 from jobs.session import connected
 from pipelines.dispatch import Status
 from pipelines.flow import Job
 from pipelines.ledger import Ledger, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
-from pipelines.pools import sizes
+from pipelines.pools import share, smallest
 from pipelines.record import Record, check_same, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sources.listing import shown
@@ -104,8 +105,9 @@ def run(
     prepared: Prepared,
     options: Options = Options(),
     watch: Callable[[Plan, Status], None] = lambda plan, status: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Run a prepared pipeline; `watch` hears how far it is.
+    """Run a prepared pipeline; `watch` hears how far it is, `say` what it waits for.
 
     Raises RunFailed and its kinds, UsageError, KeyboardInterrupt.
     """
@@ -124,7 +126,7 @@ def run(
         if _has_work(plan, ledger, files, options):
             with _recorded(store, _record(plan, run_id, start)) as finish:
                 job = Job(plan, store, run_id, reuse)
-                ledger, status = _answer(job, prepared, ledger, files, options, watch)
+                ledger, status = _answer(job, prepared, ledger, files, options, watch, say)
                 finish(status)
     done = status or Status()
     return Outcome(
@@ -181,14 +183,16 @@ def _answer(
     files: Sorted,
     options: Options,
     watch: Callable[[Plan, Status], None],
+    say: Callable[[str], None],
 ) -> tuple[Ledger, Status]:
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, job.store, job.plan.pipeline
     speed = known_speed(store, plan)
-    with connected(options.address) as capacity:
-        pools = sizes(plan, capacity.cpus, capacity.gpus, speed)
+    with connected(options.address) as machines:
+        machines = wait_for(smallest(plan, share(plan, machines, speed)), machines, say)
+        pools = share(plan, machines, speed)
         if options.fresh:
             _clear(store, job.run)
         ledger, files = settle_changes(pipeline, store, ledger, files, job.run)
@@ -252,7 +256,7 @@ def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status], None]
             state="done",
             rows=status.rows,
             rejected=status.rejected,
-            steps={label: asdict(step.report) for label, step in status.steps.items()},
+            steps={n: asdict(s.report) | {"nodes": s.nodes} for n, s in status.steps.items()},
             speed={label: s.seconds / s.rows for label, s in status.steps.items() if s.rows},
         )
 

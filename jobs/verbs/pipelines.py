@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     options = Options(args.limit, args.retry_rejects, args.address, args.fresh, args.reuse)
     ready = prepared(args)
     with Progress() as progress:
-        outcome = run(ready, options, progress)
+        outcome = run(ready, options, progress, progress.say)
     print_summary(outcome)
     if args.json:
         print_json(outcome.as_dict())
