@@ -23,6 +23,7 @@ from pipelines.flow import Committed, Took
 from pipelines.ledger import read_ledger
 from pipelines.lock import Lock
 from pipelines.parts import KEYS, Answers, Footer, place
+from pipelines.reuse import _index as reuse_index
 from pipelines.sources import Text
 from pipelines.state import sort_files, work_of
 from pipelines.store import Store
@@ -102,6 +103,8 @@ def ledger(folder: Path, parts: int, found: dict[str, float]) -> None:
     with measured(found, f"read {parts:,} footers"):
         made = read_ledger(store)
     found["a footer in memory, bytes"] = round(peak_of(lambda: read_ledger(store)) * 1e6 / parts)
+    index = pickle.dumps(reuse_index(made))
+    found["a part that --reuse knows, bytes in every actor's job"] = round(len(index) / parts)
     files = [SourceFile(f"{n:04d}.jsonl", 64, "64-1", "/x") for n in range(parts // 100)]
     with measured(found, "compare listing and ledger"):
         work_of(made, sort_files(files, made))
