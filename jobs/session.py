@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
@@ -45,7 +46,9 @@ def connected(address: str | None) -> Iterator[Machines]:
         finally:
             if own:
                 family = [] if address else _family(session)
-                ray.shutdown()
+                # What Ray has not printed yet of lost machines, it prints now.
+                with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+                    ray.shutdown()
                 end_left(family)
 
 
