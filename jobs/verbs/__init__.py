@@ -5,6 +5,7 @@ A verb imports what it needs when it runs: `gristmill --help` imports nothing he
 
 from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.clusters import CLUSTER, DOCTOR
+from jobs.verbs.manifests import RENDER
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
 from jobs.verbs.verb import Group, Verb
 
@@ -17,6 +18,7 @@ VERBS: tuple[Verb | Group, ...] = (
     SEARCH,
     TRAIN,
     MODELS,
+    RENDER,
     CLUSTER,
     DOCTOR,
 )
