@@ -128,7 +128,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
 
 def describe_source(pipeline: Pipeline) -> dict[str, Any]:
     """What decides which rows the source has and what they are called; not where it lies."""
-    said = pipeline.source.model_dump(mode="json", exclude={"path"})
+    said = pipeline.source.model_dump(mode="json", exclude={"path", "settle"})
     several = not isinstance(pipeline.source.path, str) and len(pipeline.source.path) > 1
     return said | {"names begin with": "their root" if several else "nothing"}
 

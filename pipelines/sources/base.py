@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from actors.errors import SourceFailed, UsageError
 from pipelines.sources.listing import file_system, list_files, version
+from pipelines.sources.settling import split
 from pipelines.units import Extent, SourceFile, Span, Unit
 
 KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
@@ -80,6 +81,12 @@ class Source(BaseModel):
         description="Endings of the files to take from folders, in place of the kind's usual ones.",
     )
 
+    settle: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds that a file must have been left alone to be read; 0: all are read.",
+    )
+
     def files(self, base: Path, answered: Answered = dict) -> list[SourceFile]:
         """List the source's files, sorted by name; `base` is where relative paths begin.
 
@@ -90,6 +97,15 @@ class Source(BaseModel):
         paths = (self.path,) if isinstance(self.path, str) else self.path
         chosen = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
         return list_files(paths, base, chosen or self.endings)
+
+    def settled(
+        self, files: Sequence[SourceFile], now: float
+    ) -> tuple[list[SourceFile], dict[str, str]]:
+        """Return the files that may be read, and those still being written: name -> why.
+
+        `now` is in seconds, epoch.
+        """
+        return split(files, self.settle, now)
 
     def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return the columns that the files offer. Raise UsageError when that cannot be told, and
