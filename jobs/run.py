@@ -162,7 +162,9 @@ def _left(plan: Plan, source: Arrivals, status: Status) -> Arrivals:
     """What the run itself saw: files that drifted, and, where they may settle, that grew."""
     drifted = {name: status.left_out[name] for name in status.drifted}
     grew = {
-        n for n, why in status.left_out.items() if why == "changed" and plan.pipeline.source.settle
+        n
+        for n, why in status.left_out.items()
+        if why == "changed" and plan.pipeline.source.may_grow
     }
     for name in grew:
         del status.left_out[name]
