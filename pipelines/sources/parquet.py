@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from actors.errors import SourceFailed
-from pipelines.sources.base import Source, answer, failed, open_file
+from pipelines.sources.base import Files, answer, failed, open_file
 from pipelines.sources.columns import agree, offered
 from pipelines.units import Extent, SourceFile, Span
 
@@ -38,7 +38,7 @@ _REFUSED = (OSError, pa.ArrowException, ValueError)
 """What a file that is not Parquet, is cut short, or has a bad footer raises."""
 
 
-class Parquet(Source):
+class Parquet(Files):
     """Rows from Parquet files that agree on the columns asked for."""
 
     endings: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
