@@ -30,7 +30,7 @@ check: $(READY) ## ruff, mypy, import rules, tests
 	$(call must,ruff format --check)
 	$(call must,mypy)
 	$(call must,lint-imports)
-	$(call must,pytest)
+	$(call must,pytest -n 2 --dist loadgroup)
 
 chaos: $(READY) ## the long kill campaign: processes die at random, no row may
 	$(BIN)/pytest -m chaos
