@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.ledger import Ledger, read_ledger, recover, rejected_rows, withdraw
+from pipelines.ledger import Ledger, read_ledger, recover, rejected_rows
 from pipelines.lock import NAME, Lock
 from pipelines.parts import KEYS, REJECT, REJECT_TYPE, Footer, answers_of, commit
-from pipelines.state import sort_files
+from pipelines.spec import Pipeline
+from pipelines.state import sort_files, withdraw_old
 from pipelines.store import DATA, REJECTS, Store
 from pipelines.units import Cutter, Extent, SourceFile, Unit, pieces
 
@@ -90,7 +91,9 @@ class Crashing(Store):
         self.left[0] -= 1
 
 
-def run(store: Store, corpus: Corpus, retry: bool = False, rows: int = 3) -> None:
+def run(
+    store: Store, corpus: Corpus, retry: bool = False, rows: int = 3, on_delete: str = "keep"
+) -> None:
     """Answer what is not answered, in units of `rows` rows; or, with `retry`, what is rejected."""
     store.prepare()
     run_id = secrets.token_hex(3)
@@ -98,17 +101,29 @@ def run(store: Store, corpus: Corpus, retry: bool = False, rows: int = 3) -> Non
         ledger = recover(store, run_id)
         extents = corpus.extents()
         files = sort_files([extent.file for extent in extents.values()], ledger)
-        if files.changed:
-            ledger = withdraw(store, ledger, {file.name for file in files.changed}, run_id)
+        changing = pipeline(on_delete)
+        ledger, files = withdraw_old(changing, store, ledger, files, run_id)
         waiting = (
             piece
-            for file in (*files.todo, *files.changed)
+            for file in files.todo
             for piece in pieces(extents[file.name], ledger.answered(file))
         )
         retries = list(_retries(store, ledger, extents)) if retry else []
         for unit, part, generation, tried in (*retries, *_units(waiting, rows)):
             said = footer(corpus, unit, part, generation, run_id)
             commit(store, corpus.table(unit), said, tried)
+
+
+def pipeline(on_delete: str) -> Pipeline:
+    """What says that changed files are answered anew, and what becomes of deleted ones."""
+    return Pipeline(
+        name="mill",
+        source={"kind": "text", "path": "in"},
+        stages=[{"task": "ner"}],
+        on_change="reprocess",
+        on_delete=on_delete,
+        sink={"path": "out"},
+    )
 
 
 def footer(corpus: Corpus, unit: Unit, part: str, generation: int, run_id: str) -> Footer:

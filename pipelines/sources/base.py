@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from actors.errors import SourceFailed, UsageError
 from pipelines.sources.listing import file_system, list_files, version
+from pipelines.sources.settling import split
 from pipelines.units import Extent, SourceFile, Span, Unit
 
 KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
@@ -94,6 +95,20 @@ class Source(BaseModel):
         """Raise Changed unless the file is still there at the planned version."""
         check_version(file)
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether files may still be written, so that one that changes is left for the next run."""
+        return False
+
+    def settled(
+        self, files: Sequence[SourceFile], now: float
+    ) -> tuple[list[SourceFile], dict[str, str]]:
+        """Return the files that may be read, and those still being written: name -> why.
+
+        `now` is in seconds, epoch.
+        """
+        return list(files), {}
+
     def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return the columns that the files offer. Raise UsageError when that cannot be told, and
         for a file that must not be read."""
@@ -148,7 +163,7 @@ class Source(BaseModel):
 class Files(Source):
     """Base of sources that are files below a path. A kind names the endings of its files."""
 
-    where: ClassVar[frozenset[str]] = frozenset({"path"})
+    where: ClassVar[frozenset[str]] = frozenset({"path", "settle"})
 
     endings: ClassVar[tuple[str, ...]] = ()
     """Endings of this kind's files, lower case, with the dot."""
@@ -159,6 +174,11 @@ class Files(Source):
     extensions: tuple[str, ...] = Field(
         default=(),
         description="Endings of the files to take from folders, in place of the kind's usual ones.",
+    )
+    settle: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds that a file must have been left alone to be read; 0: all are read.",
     )
 
     def describe(self) -> dict[str, Any]:
@@ -174,6 +194,17 @@ class Files(Source):
         paths = (self.path,) if isinstance(self.path, str) else self.path
         chosen = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
         return list_files(paths, base, chosen or self.endings)
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether there is a settle time."""
+        return self.settle > 0
+
+    def settled(
+        self, files: Sequence[SourceFile], now: float
+    ) -> tuple[list[SourceFile], dict[str, str]]:
+        """Tell files that are younger than the settle time apart."""
+        return split(files, self.settle, now)
 
 
 @contextmanager

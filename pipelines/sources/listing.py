@@ -1,7 +1,8 @@
 """The one listing: a file, a folder, a glob or a list of them becomes source files.
 
 Names that begin with `_` or `.` are skipped below a folder (other tools put what is not data there,
-or what is still being written). A file named outright is always taken.
+or what is still being written), and so are endings of unfinished files (`.tmp`, `.part`...), unless
+a glob asks for them. A file named outright is always taken.
 """
 
 import os
@@ -19,6 +20,7 @@ from pyarrow import fs
 
 from actors.errors import UsageError, nearest
 from pipelines.sources.folders import HIDDEN, Entry, below, glob_pattern
+from pipelines.sources.settling import is_unfinished
 from pipelines.units import SourceFile
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -150,6 +152,8 @@ def _wanted(found: Iterable[Entry], glob: str, extensions: Sequence[str]) -> lis
     if glob:
         pattern = glob_pattern(glob)
         found = [entry for entry in found if pattern.match(entry.name)]
+    if not is_unfinished(glob):
+        found = [entry for entry in found if not is_unfinished(entry.name)]
     if not _open_ended(glob):
         return list(found)
     return [entry for entry in found if entry.name.lower().endswith(tuple(extensions))]
