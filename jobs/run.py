@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from actors.errors import GristmillError, StillWritten, UsageError
+from actors.errors import GristmillError, RunFailed, StillWritten, UsageError
 from jobs.session import connected
 from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Status
@@ -178,7 +178,8 @@ def _files(prepared: Prepared, ledger: Ledger) -> Sorted:
     check_root(prepared.files, ledger)
     files = sort_files(prepared.files, ledger, prepared.waiting)
     check_changes(prepared.plan.pipeline, files)
-    if files.deleted and prepared.plan.pipeline.on_delete != "keep":
+    pipeline = prepared.plan.pipeline
+    if files.deleted and (pipeline.on_delete != "keep" or pipeline.source.rewrites):
         files = _looked_again(prepared, ledger, files)
     check_deletions(prepared.plan.pipeline, ledger, files)
     return files
@@ -189,6 +190,11 @@ def _looked_again(prepared: Prepared, ledger: Ledger, files: Sorted) -> Sorted:
     came after our listing, and these are not deleted."""
     source, base = prepared.plan.pipeline.source, prepared.plan.base
     there = {file.name for file in source.files(base, lambda: ledger.files)}
+    if source.rewrites and not there.isdisjoint(files.deleted):
+        raise RunFailed(
+            "another run answered rows of the source while this one was looking at it.\n"
+            "  run again: what to read of a table depends on what is answered"
+        )
     return replace(files, deleted=tuple(name for name in files.deleted if name not in there))
 
 
