@@ -14,12 +14,13 @@ from actors.errors import GristmillError, UsageError
 from jobs.session import connected
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_ledger, recover, remove
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
 from pipelines.record import Record, check_same, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
+from pipelines.sinks.publishing import publishing
 from pipelines.sources.listing import shown
 from pipelines.spec import Pipeline
 from pipelines.state import (
@@ -122,10 +123,12 @@ def run(
         files = _files(prepared, ledger)
         status = None
         if _has_work(plan, ledger, files, options):
-            with _recorded(store, _record(plan, run_id, start)) as finish:
+            table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
+            with _recorded(store, _record(plan, run_id, start)) as finish, table:
                 job = Job(plan, store, run_id, reuse)
                 ledger, status = _answer(job, prepared, ledger, files, options, watch)
                 finish(status)
+        _publish(plan, store, run_id, ledger if status is None else None)
     done = status or Status()
     return Outcome(
         run=run_id,
@@ -137,6 +140,14 @@ def run(
         max_rejected=plan.pipeline.errors.max_rejected,
         ignored=len(files.changed) if plan.pipeline.on_change == "ignore" else 0,
     )
+
+
+def _publish(plan: Plan, store: Store, run_id: str, ledger: Ledger | None) -> None:
+    """Bring the table, if there is one, up to the ledger, which is read anew after work."""
+    sink = plan.pipeline.sink
+    if sink.is_table:
+        counting = read_counting(store) if ledger is None else ledger
+        sink.publish(store, counting, plan.columns, run_id)
 
 
 def _files(prepared: Prepared, ledger: Ledger) -> Sorted:

@@ -133,7 +133,7 @@ VALUES: list[tuple[dict[str, Any], str]] = [
     ({"sink": "out"}, "p.yaml: 'sink' should be a mapping, not 'out'."),
     (
         {"sink": {"kind": "kafka", "path": "x"}},
-        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet.",
+        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet, delta, iceberg.",
     ),
     (
         {"source": {"kind": "jsonl", "path": 5}},
