@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from deltalake import DeltaTable
 from pyiceberg.catalog import load_catalog
@@ -16,7 +17,7 @@ KINDS = ("delta", "iceberg")
 
 def sink_of(kind: str, folder: Path) -> dict:
     """The sink block of an output `out` in a folder, with the catalog beside it."""
-    sink = {"kind": kind, "path": "out"}
+    sink: dict = {"kind": kind, "path": "out"}
     if kind == "iceberg":
         uri = f"sqlite:///{folder}/catalog.db"
         sink |= {"table": "tests.rows", "catalog": {"name": "local", "type": "sql", "uri": uri}}
@@ -52,6 +53,12 @@ def rows(kind: str, folder: Path) -> list[dict]:
     return iceberg(folder).scan().to_arrow().to_pylist()
 
 
+def newest(kind: str, folder: Path) -> list[dict]:
+    """The rows of the table as it is now; none if there is no table yet."""
+    is_there = iceberg(folder) if kind == "iceberg" else (folder / "out/delta/_delta_log").exists()
+    return rows(kind, folder) if is_there else []
+
+
 class _Stepping:
     """A snapshot whose transaction is a step, before which and after which a process may die."""
 
@@ -75,6 +82,32 @@ class _CrashingTable:
         made = super().create(store, columns)
         store.step()
         return _Stepping(made, store)
+
+
+class _LateTable:
+    """Others change the table after each look of ours, as long as `others` has something to do."""
+
+    others: ClassVar[list] = []
+
+    def snapshot(self, store):
+        found = super().snapshot(store)
+        if found and self.others:
+            self.others.pop()()
+        return found
+
+
+class _LateDelta(_LateTable, DeltaSink):
+    pass
+
+
+class _LateIceberg(_LateTable, IcebergSink):
+    pass
+
+
+def late_sink(kind: str, folder: Path) -> Sink:
+    """A sink whose table others change between its look and its transaction."""
+    made = {"delta": _LateDelta, "iceberg": _LateIceberg}[kind]
+    return made(**sink_of(kind, folder))
 
 
 class _CrashingDelta(_CrashingTable, DeltaSink):

@@ -19,6 +19,10 @@ LONGEST = 64
 """Characters of the longest text whose least and greatest value are told: longer ones may be cut
 short, and would make the log large."""
 
+NO_RETRIES = 0
+"""Our transaction holds only for the version that we looked at. deltalake 1.6 would repeat it after
+another one's compaction, whose rows then stand beside those that take their place."""
+
 
 class DeltaSink(TableSink):
     """A Delta table, `path`/delta, for Spark, DuckDB, Polars and other readers of Delta."""
@@ -93,7 +97,7 @@ class DeltaSnapshot:
                 actions,
                 mode="append",
                 schema=self._table.schema(),
-                commit_properties=CommitProperties(custom_metadata={"gristmill.run": run}),
+                commit_properties=CommitProperties({"gristmill.run": run}, NO_RETRIES),
             )
 
 
