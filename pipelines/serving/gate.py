@@ -32,7 +32,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
-        if scope["type"] != "http" or (scope["path"] in OPEN and not self.closing):
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        is_probe = path == "/health" or (path in OPEN and not self.closing)
+        if scope["type"] != "http" or is_probe:
             await self._app(scope, receive, send)
         elif refusal := self._refusal(scope):
             await refusal(scope, receive, send)

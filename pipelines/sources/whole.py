@@ -90,7 +90,8 @@ def refuse_size(size: int, most_bytes: int) -> Reject | None:
     """Say why a file of so many bytes is no row, if it is none."""
     if size <= most_bytes:
         return None
-    return Reject("file_too_large", f"the file has {size} bytes, more than max_bytes ({most_bytes})")
+    text = f"the file has {size} bytes, more than max_bytes ({most_bytes})"
+    return Reject("file_too_large", text)
 
 
 def _one(file: SourceFile, most_bytes: int) -> bytes | Reject | Skipped:
