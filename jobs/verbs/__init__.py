@@ -7,6 +7,7 @@ from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.clusters import CLUSTER, DOCTOR
 from jobs.verbs.manifests import RENDER
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.serving import SERVE
 from jobs.verbs.verb import Group, Verb
 
 VERBS: tuple[Verb | Group, ...] = (
@@ -16,9 +17,10 @@ VERBS: tuple[Verb | Group, ...] = (
     RUN,
     SHOW,
     SEARCH,
+    SERVE,
+    RENDER,
     TRAIN,
     MODELS,
-    RENDER,
     CLUSTER,
     DOCTOR,
 )
