@@ -5,7 +5,11 @@ A verb imports what it needs when it runs: `gristmill --help` imports nothing he
 
 from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.submission import LOGS, STATUS, STOP, SUBMIT, WAIT
 from jobs.verbs.verb import Group, Verb
 
-VERBS: tuple[Verb | Group, ...] = (DEMO, TASKS, PLAN, RUN, SHOW, SEARCH, TRAIN, MODELS)
+VERBS: tuple[Verb | Group, ...] = (
+    *(DEMO, TASKS, PLAN, RUN, SHOW, SEARCH, TRAIN, MODELS),
+    *(SUBMIT, STATUS, LOGS, STOP, WAIT),
+)
 """All but `completion`, which is made of them."""
