@@ -8,6 +8,7 @@ from jobs.verbs.clusters import CLUSTER, DOCTOR
 from jobs.verbs.manifests import RENDER
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
 from jobs.verbs.serving import SERVE
+from jobs.verbs.submission import LOGS, STATUS, STOP, SUBMIT, WAIT
 from jobs.verbs.verb import Group, Verb
 
 VERBS: tuple[Verb | Group, ...] = (
@@ -18,6 +19,11 @@ VERBS: tuple[Verb | Group, ...] = (
     SHOW,
     SEARCH,
     SERVE,
+    SUBMIT,
+    STATUS,
+    LOGS,
+    STOP,
+    WAIT,
     RENDER,
     TRAIN,
     MODELS,
