@@ -200,7 +200,7 @@ def _retry_unit(
             return None
         rows = sorted(row for other, row in rejected.attempts if other == name)
         try:
-            opened[name] = opened.get(name) or pipeline.source.extent(file)
+            opened[name] = opened.get(name) or pipeline.source.opens(file)
         except SourceFailed:
             return None
         spans += [opened[name].span(start, stop) for start, stop in _runs(rows)]
