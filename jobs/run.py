@@ -110,7 +110,7 @@ def prepare(
         found = pipeline.source.files(base, lambda: read_ledger(store).files)
         files, waiting = pipeline.source.settled(found, time.time())
         if waiting and not files:
-            raise StillWritten(waiting_message(waiting))
+            raise StillWritten(waiting_message(waiting), waiting)
         known = known_columns(store) if not fresh else pa.schema([])
         schema = pipeline.source.offers(files, known, lambda: _new(files, store, fresh))
     except UsageError as error:
