@@ -48,12 +48,11 @@ def write(store: Store, record: Record) -> None:
     store.put(f"{RUNS}/{record.run}.json", text.encode())
 
 
-def records(store: Store) -> Iterator[Record]:
+def records(store: Store) -> list[Record]:
     """All runs of an output, oldest first."""
-    for name in store.names(RUNS):
-        content = store.read(f"{RUNS}/{name}")
-        if content:
-            yield Record(**json.loads(content))
+    contents = (store.read(f"{RUNS}/{name}") for name in store.names(RUNS))
+    found = [Record(**json.loads(content)) for content in contents if content]
+    return sorted(found, key=lambda record: record.started)
 
 
 def known_speed(store: Store, plan: Plan) -> dict[str, float]:

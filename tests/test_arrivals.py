@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import time
 from pathlib import Path
 
@@ -216,3 +217,35 @@ def test_a_renamed_file_is_a_deleted_one_and_a_new_one(nights: Nights) -> None:
     nights.file["on_change"] = "reprocess"
     nights.run()
     assert nights.file_names() == {"a.jsonl", "b.jsonl", "d.jsonl"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_any_nights_each_settled_row_stands_once_and_no_other(
+    nights: Nights, seed: int
+) -> None:
+    nights.file |= {"on_change": "reprocess", "on_delete": "drop"}
+    nights.file["errors"]["max_dropped"] = 1
+    nights.file["source"] |= {"settle": 60, "columns": {"text": "string"}}
+    dice = random.Random(seed)
+    there: dict[str, list[str]] = {}
+    young: set[str] = set()
+    answered: dict[str, list[str]] = {}
+    for night in range(12):
+        for _ in range(4):
+            name = f"{dice.randrange(8)}.jsonl"
+            if name in there and dice.random() < 0.3:
+                (nights.path / "in" / name).unlink()
+                young.discard(name)
+                del there[name]
+            else:
+                there[name] = [f"{night} {n}" for n in range(dice.randrange(4))]
+                is_young = dice.random() < 0.4
+                (young.add if is_young else young.discard)(name)
+                rows = ({"text": text} for text in there[name])
+                nights.rows(name, *rows, age=1 if is_young else 100 + 100 * dice.random())
+        if there.keys() - young:
+            settled = {name: texts for name, texts in there.items() if name not in young}
+            answered = {n: t for n, t in answered.items() if n in young} | settled
+            nights.run()
+        expected = {(f, n): text for f, texts in answered.items() for n, text in enumerate(texts)}
+        assert (nights.data() if nights.parts() else {}) == expected
