@@ -59,7 +59,7 @@ def _count(
 
     def rows(file: SourceFile) -> int | GristmillError:
         try:
-            return source.extent(file, columns).rows
+            return source.opens(file, columns).rows
         except (SourceFailed, UsageError) as error:
             return error
 

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from actors.errors import GristmillError, RunFailed, StillWritten, UsageError
 from jobs.session import connected
 from pipelines.arrivals import Arrivals
@@ -19,7 +21,7 @@ from pipelines.ledger import Ledger, read_counting, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
-from pipelines.record import Record, check_same, is_news, known_speed, write
+from pipelines.record import Record, check_same, is_news, known_columns, known_speed, packed, write
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sinks.publishing import publishing
 from pipelines.sources.listing import shown
@@ -97,21 +99,35 @@ class Outcome:
         return 3 if total and self.rejected / total > self.max_rejected else 0
 
 
-def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
-    """List the source and check the plan; loads no model. Raises UsageError."""
+def prepare(
+    pipeline: Pipeline, file: str, base: Path, cache: Path, fresh: bool = False
+) -> Prepared:
+    """List the source and check the plan; loads no model. Raises UsageError, StillWritten.
+
+    With `fresh`, the types that earlier runs read do not bind.
+    """
     store = Store.at(pipeline.sink.path, base)
     try:
         found = pipeline.source.files(base, lambda: read_ledger(store).files)
         files, waiting = pipeline.source.settled(found, time.time())
         if waiting and not files:
-            raise StillWritten(waiting_message(waiting))
-        schema = pipeline.source.offers(files)
+            raise StillWritten(waiting_message(waiting), waiting)
+        known = known_columns(store) if not fresh else pa.schema([])
+        schema = pipeline.source.offers(files, known, lambda: _new(files, store, fresh))
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     plan = make_plan(pipeline, file, base, cache, schema)
     _check_apart(found, store)
     pipeline.sink.check(store, plan.columns)
     return Prepared(plan, tuple(files), store, waiting)
+
+
+def _new(files: Sequence[SourceFile], store: Store, fresh: bool) -> Sequence[SourceFile]:
+    """The files that are not answered as they are, or all if the output is begun anew."""
+    if fresh:
+        return files
+    found = sort_files(files, read_ledger(store))
+    return [*found.todo, *found.changed]
 
 
 def run(
@@ -286,7 +302,8 @@ def _record(plan: Plan, run_id: str, start: float) -> Record:
         stopped=None,
         fingerprint=plan.fingerprint,
         description=plan.description,
-        pipeline=_without_secrets(plan.pipeline.model_dump(mode="json")),
+        pipeline=_without_secrets(plan.pipeline.model_dump(mode="json", by_alias=True)),
+        reads=packed(plan.read),
         versions={name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     )
 

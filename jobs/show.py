@@ -33,7 +33,7 @@ def show(output: str, base: Path) -> dict[str, Any]:
             f"  name the folder that stands in the pipeline file under  sink: path:{_near(store)}"
         )
     ledger = read_ledger(store)
-    runs = list(records(store))
+    runs = records(store)
     owner = lock.read(store)
     return {
         "output": output,

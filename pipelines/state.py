@@ -147,7 +147,7 @@ def _deleted_message(deleted: Sequence[str]) -> str:
 def waiting_message(waiting: Mapping[str, str]) -> str:
     """What waits, where nothing else is there."""
     why = "\n".join(f"  {name}: {why}" for name, why in list(waiting.items())[:SHOWN])
-    return f"nothing to do yet: all {len(waiting)} files are still being written.\n{why}"
+    return f"nothing to do yet: every file there is ({len(waiting)}) is still being written.\n{why}"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -208,7 +208,7 @@ def _retry_unit(
             return None
         rows = sorted(row for other, row in rejected.attempts if other == name)
         try:
-            opened[name] = opened.get(name) or pipeline.source.extent(file)
+            opened[name] = opened.get(name) or pipeline.source.opens(file)
         except SourceFailed:
             return None
         spans += [opened[name].span(start, stop) for start, stop in _runs(rows)]

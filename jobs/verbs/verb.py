@@ -78,7 +78,8 @@ def prepared(args: argparse.Namespace) -> "Prepared":
     from pipelines.file import load
 
     pipeline = load(args.file, args.set)
-    return prepare(pipeline, args.file.name, args.file.resolve().parent, cache_folder())
+    base, fresh = args.file.resolve().parent, getattr(args, "fresh", False)
+    return prepare(pipeline, args.file.name, base, cache_folder(), fresh)
 
 
 def print_json(value: Any) -> None:
