@@ -15,12 +15,13 @@ from jobs.session import connected
 from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_ledger, recover, remove
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
 from pipelines.record import Record, check_same, is_news, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
+from pipelines.sinks.publishing import publishing
 from pipelines.sources.listing import shown
 from pipelines.spec import Pipeline
 from pipelines.state import (
@@ -136,7 +137,8 @@ def run(
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
         has_work = _has_work(plan, ledger, files, options)
         if has_work or drops(plan.pipeline, files) or is_news(store, source):
-            with _recorded(store, _record(plan, run_id, start)) as finish:
+            table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
+            with _recorded(store, _record(plan, run_id, start)) as finish, table:
                 if has_work:
                     job = Job(plan, store, run_id, reuse)
                     ledger, status = _answer(job, prepared, ledger, files, options, watch)
@@ -144,6 +146,7 @@ def run(
                 else:
                     ledger, _ = withdraw_old(plan.pipeline, store, ledger, files, run_id)
                 finish(status or Status(), source)
+        _publish(plan, store, run_id, ledger if status is None else None)
     done = status or Status()
     return Outcome(
         run=run_id,
@@ -170,6 +173,14 @@ def _left(plan: Plan, source: Arrivals, status: Status) -> Arrivals:
         del status.left_out[name]
     waiting = {**source.waiting, **dict.fromkeys(grew, "it changed while it was read")}
     return replace(source, waiting=waiting, drifted=drifted)
+
+
+def _publish(plan: Plan, store: Store, run_id: str, ledger: Ledger | None) -> None:
+    """Bring the table, if there is one, up to the ledger, which is read anew after work."""
+    sink = plan.pipeline.sink
+    if sink.is_table:
+        counting = read_counting(store) if ledger is None else ledger
+        sink.publish(store, counting, plan.columns, run_id)
 
 
 def _files(prepared: Prepared, ledger: Ledger) -> Sorted:

@@ -18,6 +18,7 @@ from pipelines.sources.iceberg_table import (
     Opened,
     loaded,
     metadata_file,
+    no_secrets,
     opened_at,
     projected,
     replacements,
@@ -27,9 +28,6 @@ from pipelines.sources.lineage import standing
 from pipelines.sources.parquet import UNREADABLE, opened_parquet, without_extensions
 from pipelines.sources.tables import Table, live_extent, live_slice, note_of
 from pipelines.units import Extent, SourceFile, Span
-
-SECRET = ("secret", "password", "token", "credential", "access-key", "session")
-"""Parts of the names of catalog properties that do not belong in a file."""
 
 
 class Iceberg(Table):
@@ -59,14 +57,7 @@ class Iceberg(Table):
     @classmethod
     def _no_secrets(cls, given: dict[str, str]) -> dict[str, str]:
         """Properties are kept in each run's record, which is for everybody to read."""
-        for key in given:
-            if any(word in key.lower() for word in SECRET):
-                name = given.get("name", "default")
-                raise ValueError(
-                    f"holds {key!r}: secrets do not belong in a pipeline file. Put it into "
-                    f"~/.pyiceberg.yaml or the environment, under the catalog's name {name!r}"
-                )
-        return given
+        return no_secrets(given)
 
     @model_validator(mode="after")
     def _one_place(self) -> "Iceberg":

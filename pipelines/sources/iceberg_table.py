@@ -24,6 +24,9 @@ from pipelines.sources.listing import shown
 from pipelines.sources.tables import SHOWN, not_installed, packed
 from pipelines.units import SourceFile
 
+SECRET = ("secret", "password", "token", "credential", "access-key", "session")
+"""Parts of the names of catalog properties that do not belong in a file."""
+
 METADATA = ".metadata.json"
 """How the names of metadata files end."""
 
@@ -141,6 +144,18 @@ def metadata_file(path: str, base: Path) -> str:
             f"source path {path!r} is no Iceberg table: there is no metadata/*{METADATA} in {place}"
         )
     return f"file://{found[-1]}"
+
+
+def no_secrets(catalog: dict[str, str]) -> dict[str, str]:
+    """Return a catalog's properties. Raise ValueError for those that hold secrets."""
+    for key in catalog:
+        if any(word in key.lower() for word in SECRET):
+            name = catalog.get("name", "default")
+            raise ValueError(
+                f"holds {key!r}: secrets do not belong in a pipeline file. Put it into "
+                f"~/.pyiceberg.yaml or the environment, under the catalog's name {name!r}"
+            )
+    return catalog
 
 
 def needed() -> None:
