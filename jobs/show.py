@@ -13,6 +13,7 @@ from rich.table import Table
 
 from actors.errors import GristmillError, UsageError
 from pipelines import lock
+from pipelines.arrivals import sentences
 from pipelines.ledger import Ledger, read_counting, read_ledger
 from pipelines.record import records
 from pipelines.sinks import AnySink, Sink
@@ -48,6 +49,7 @@ def show(output: str, base: Path) -> dict[str, Any]:
                 "state": "died" if r.state == "running" and not _runs(owner, r.run) else r.state,
                 "rows": r.rows,
                 "rejected": r.rejected,
+                "files": r.files,
                 "seconds": r.stopped - r.started if r.stopped else None,
                 "error": r.error,
             }
@@ -109,6 +111,8 @@ def print_output(report: dict[str, Any]) -> None:
         r | {"seconds": f"{r['seconds']:.1f}" if r["seconds"] is not None else ""}
         for r in report["runs"]
     ]
+    for line in sentences(report["runs"][-1]["files"]) if report["runs"] else []:
+        console.print(f"last run: {line}")
     _print_rows(console, "runs", ("run", "state", "rows", "rejected", "seconds"), runs)
 
 

@@ -109,7 +109,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     needed = _needed_after(drafts, keep)
     columns = pa.schema([*KEYS, *((name, flowing.made[name][0]) for name in keep)])
     description = {
-        "source": describe_source(pipeline),
+        "source": pipeline.source.describe(),
         "steps": [describe(step) for step in steps],
         "columns": {f.name: str(f.type) for f in columns},
     }
@@ -124,13 +124,6 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
         fingerprint=_hash(above, [description["source"], description["columns"]]),
         description=description,
     )
-
-
-def describe_source(pipeline: Pipeline) -> dict[str, Any]:
-    """What decides which rows the source has and what they are called; not where it lies."""
-    said = pipeline.source.model_dump(mode="json", exclude={"path"})
-    several = not isinstance(pipeline.source.path, str) and len(pipeline.source.path) > 1
-    return said | {"names begin with": "their root" if several else "nothing"}
 
 
 def describe(step: Step) -> dict[str, Any]:

@@ -15,18 +15,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.ledger import (
-    Ledger,
-    read_counting,
-    read_ledger,
-    recover,
-    rejected_rows,
-    withdraw,
-)
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, rejected_rows
 from pipelines.lock import NAME, Lock
 from pipelines.parts import KEYS, REJECT, REJECT_TYPE, Footer, answers_of, commit
 from pipelines.sinks import ParquetSink, Sink
-from pipelines.state import sort_files
+from pipelines.spec import Pipeline
+from pipelines.state import sort_files, withdraw_old
 from pipelines.store import DATA, REJECTS, Store
 from pipelines.units import Cutter, Extent, SourceFile, Unit, pieces
 
@@ -109,6 +103,7 @@ def run(
     corpus: Corpus,
     retry: bool = False,
     rows: int = 3,
+    on_delete: str = "keep",
     sink: Sink = PARQUET,
 ) -> None:
     """Answer what is not answered, in units of `rows` rows; with `retry`, what is rejected too.
@@ -121,11 +116,11 @@ def run(
         ledger = recover(store, run_id)
         extents = corpus.extents()
         files = sort_files([extent.file for extent in extents.values()], ledger)
-        if files.changed:
-            ledger = withdraw(store, ledger, {file.name for file in files.changed}, run_id)
+        changing = pipeline(on_delete)
+        ledger, files = withdraw_old(changing, store, ledger, files, run_id)
         waiting = (
             piece
-            for file in (*files.todo, *files.changed)
+            for file in files.todo
             for piece in pieces(extents[file.name], ledger.answered(file))
         )
         retries = list(_retries(store, ledger, extents)) if retry else []
@@ -141,6 +136,18 @@ def publish(store: Store, sink: Sink, run_id: str, settled: bool) -> None:
     """Bring the table, if it is one, up to what counts."""
     if sink.is_table:
         sink.publish(store, read_counting(store), COLUMNS, run_id, settled)
+
+
+def pipeline(on_delete: str) -> Pipeline:
+    """What says that changed files are answered anew, and what becomes of deleted ones."""
+    return Pipeline(
+        name="mill",
+        source={"kind": "text", "path": "in"},
+        stages=[{"task": "ner"}],
+        on_change="reprocess",
+        on_delete=on_delete,
+        sink={"path": "out"},
+    )
 
 
 def footer(corpus: Corpus, unit: Unit, part: str, generation: int, run_id: str) -> Footer:

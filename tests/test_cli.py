@@ -20,7 +20,7 @@ from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
 AT = f"p.yaml, stage 1 ({ECHO})"
-TOP = "name, source, stages, models, keep, on_change, errors, sink"
+TOP = "name, source, stages, models, keep, on_change, on_delete, errors, sink"
 Refused = Callable[..., str]
 
 
@@ -81,7 +81,7 @@ KEYS = {
     "source": (
         {"source": {"kind": "text", "path": "x", "row": "line"}},
         "p.yaml, source: unknown key 'row' (did you mean 'rows'?).\n"
-        "  keys here: path, extensions, kind, rows, encoding, max_bytes",
+        "  keys here: path, extensions, settle, kind, rows, encoding, max_bytes",
     ),
     "resources": (
         echo(resources={"cpu": 1}),

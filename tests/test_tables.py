@@ -115,7 +115,7 @@ def crashes(tmp_path: Path, kind: str, seed: int, rounds: int) -> int:
     for corpus in (FIRST, HEALED, CHANGED, HEALED, FIRST, CHANGED) * rounds:
         store.left[0] = dice.randrange(1, 30)
         try:
-            run(store, corpus, dice.random() < 0.5, dice.randrange(1, 5), sink)
+            run(store, corpus, dice.random() < 0.5, dice.randrange(1, 5), sink=sink)
         except Crash:
             bury(store)
     store.left[0] = 10_000
