@@ -161,14 +161,6 @@ def run(
     )
 
 
-def _publish(plan: Plan, store: Store, run_id: str, ledger: Ledger | None) -> None:
-    """Bring the table, if there is one, up to the ledger, which is read anew after work."""
-    sink = plan.pipeline.sink
-    if sink.is_table:
-        counting = read_counting(store) if ledger is None else ledger
-        sink.publish(store, counting, plan.columns, run_id)
-
-
 def _left(plan: Plan, source: Arrivals, status: Status) -> Arrivals:
     """What the run itself saw: files that drifted, and, where they may settle, that grew."""
     drifted = {name: status.left_out[name] for name in status.drifted}
@@ -181,6 +173,14 @@ def _left(plan: Plan, source: Arrivals, status: Status) -> Arrivals:
         del status.left_out[name]
     waiting = {**source.waiting, **dict.fromkeys(grew, "it changed while it was read")}
     return replace(source, waiting=waiting, drifted=drifted)
+
+
+def _publish(plan: Plan, store: Store, run_id: str, ledger: Ledger | None) -> None:
+    """Bring the table, if there is one, up to the ledger, which is read anew after work."""
+    sink = plan.pipeline.sink
+    if sink.is_table:
+        counting = read_counting(store) if ledger is None else ledger
+        sink.publish(store, counting, plan.columns, run_id)
 
 
 def _files(prepared: Prepared, ledger: Ledger) -> Sorted:

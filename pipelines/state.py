@@ -104,8 +104,8 @@ def check_deletions(pipeline: Pipeline, ledger: Ledger, files: Sorted) -> None:
     if pipeline.on_delete == "keep":
         raise UsageError(
             f"{_deleted_message(files.deleted)}.\n"
-            "  rows of the table were deleted or updated, and rows that stood in the same files may "
-            "stand in new ones,\n  so on_delete: keep would let them stand twice\n"
+            "  rows of the table were deleted or updated, and rows that stood in the same files "
+            "may stand in new ones,\n  so on_delete: keep would let them stand twice\n"
             "  to take the old rows back and answer the new files:   on_delete: drop"
         )
     if pipeline.on_delete == "error":

@@ -7,6 +7,8 @@ from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.clusters import CLUSTER, DOCTOR
 from jobs.verbs.manifests import RENDER
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.serving import SERVE
+from jobs.verbs.submission import LOGS, STATUS, STOP, SUBMIT, WAIT
 from jobs.verbs.verb import Group, Verb
 
 VERBS: tuple[Verb | Group, ...] = (
@@ -16,9 +18,15 @@ VERBS: tuple[Verb | Group, ...] = (
     RUN,
     SHOW,
     SEARCH,
+    SERVE,
+    SUBMIT,
+    STATUS,
+    LOGS,
+    STOP,
+    WAIT,
+    RENDER,
     TRAIN,
     MODELS,
-    RENDER,
     CLUSTER,
     DOCTOR,
 )
