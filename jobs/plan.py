@@ -7,7 +7,7 @@ from rich.console import Console
 
 from actors.errors import SourceFailed, UsageError
 from jobs.run import Prepared, check_output
-from pipelines.ledger import read_ledger
+from pipelines.ledger import read_all
 from pipelines.plan import Step
 from pipelines.record import check_same
 from pipelines.state import check_changes, check_root, sort_files
@@ -21,7 +21,7 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
     """Everything that can be checked without loading a model. Raises UsageError."""
     plan, store = prepared.plan, prepared.store
     check_output(store)
-    ledger = read_ledger(store)
+    ledger = read_all(store)
     check_same(store, ledger, plan)
     files = sort_files(prepared.files, ledger)
     check_root(prepared.files, ledger)
@@ -36,6 +36,7 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
         "new": total - begun,
         "done": ledger.rows,
         "rejected": ledger.rejected,
+        "held": sum(f.rows for f in ledger.footers if f.name in ledger.held),
         "broken files": broken,
         "stages": [_stage(step) for step in plan.steps],
         "columns": {f.name: str(f.type) for f in plan.columns},
@@ -78,6 +79,7 @@ def print_plan(report: dict[str, Any]) -> None:
     console.print(
         f"{report['name']}: {report['files']} source files, {report['new']:,} rows new, "
         f"{report['done']:,} done, {report['rejected']:,} rejected"
+        + (f", {report['held']:,} of them held by gates" if report["held"] else "")
     )
     for stage in report["stages"]:
         model = f"  {stage['model']} at {stage['revision']}" if stage["model"] else ""

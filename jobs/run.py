@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import GristmillError, UsageError
+from jobs.gates import Decision, check_alone, opened, settle, target
 from jobs.session import connected
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_ledger, recover, remove
+from pipelines.ledger import Ledger, read_all, read_ledger, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
@@ -33,6 +34,7 @@ from pipelines.state import (
 )
 from pipelines.store import DATA, OURS, REJECTS, Store
 from pipelines.units import SourceFile
+from pipelines.verdict import Verdict
 
 VERSIONS = ("gristmill", "ray", "torch", "transformers", "pyarrow", "pillow")
 
@@ -46,6 +48,7 @@ class Options:
     address: str | None = None
     fresh: bool = False
     reuse: str | None = None
+    held: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Prepared:
 class Outcome:
     """What a run came to. `status` is this run; `rows` and `rejected` the whole output now.
 
-    `ignored` counts files that changed since they were answered, under on_change: ignore.
+    `verdict` is what the gates said, if they had rows to look at. `ignored` counts files that
+    changed since they were answered, under on_change: ignore.
     """
 
     run: str
@@ -72,15 +76,22 @@ class Outcome:
     status: Status | None
     max_rejected: float
     ignored: int = 0
+    verdict: Verdict | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
-        return asdict(self) | {"exit_code": self.exit_code}
+        return asdict(self) | {"exit_code": self.exit_code, "held": self.held}
+
+    @property
+    def held(self) -> int:
+        """Rows that wait, because a gate did not hold."""
+        waits = self.verdict is not None and self.verdict.state == "held"
+        return self.verdict.rows + self.verdict.rejected if waits and self.verdict else 0
 
     @property
     def exit_code(self) -> int:
-        """1 if files were left out, 3 if too many rows are rejected, else 0."""
-        if self.status is not None and self.status.left_out:
+        """1 if files were left out or rows are held, 3 if too many rows are rejected, else 0."""
+        if self.held or (self.status is not None and self.status.left_out):
             return 1
         total = self.rows + self.rejected
         return 3 if total and self.rejected / total > self.max_rejected else 0
@@ -90,7 +101,7 @@ def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     """List the source and check the plan; loads no model. Raises UsageError."""
     store = Store.at(pipeline.sink.path, base)
     try:
-        files = tuple(pipeline.source.files(base, lambda: read_ledger(store).files))
+        files = tuple(pipeline.source.files(base, lambda: read_all(store).files))
         schema = pipeline.source.offers(files)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
@@ -111,22 +122,28 @@ def run(
     """
     plan, store = prepared.plan, prepared.store
     check_output(store)
+    check_alone(options)
     reuse = _reuse(plan, store, options)
     run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
     start = time.time()
     store.prepare()
     with Lock(store, run_id).held():
-        ledger = recover(store, run_id)
+        ledger, verdict = opened(plan, store, run_id, options.held)
         if options.fresh:
             ledger = Ledger([])
-        files = _files(prepared, ledger)
+        files = Sorted((), (), ()) if options.held else _files(prepared, ledger)
         status = None
-        if _has_work(plan, ledger, files, options):
+        work = _has_work(plan, ledger, files, options)
+        if work or ledger.held:
             with _recorded(store, _record(plan, run_id, start)) as finish:
-                job = Job(plan, store, run_id, reuse)
-                ledger, status = _answer(job, prepared, ledger, files, options, watch)
-                finish(status)
-    done = status or Status()
+                if work:
+                    job = Job(plan, target(plan, store), run_id, reuse)
+                    ledger, status = _answer(job, prepared, ledger, files, options, watch)
+                verdict = settle(plan, store, run_id) or verdict
+                finish(status or Status(), verdict)
+        if verdict is not None:
+            ledger = read_ledger(store)
+    done = Status() if verdict is not None else status or Status()
     return Outcome(
         run=run_id,
         output=store.shown,
@@ -136,6 +153,7 @@ def run(
         status=status,
         max_rejected=plan.pipeline.errors.max_rejected,
         ignored=len(files.changed) if plan.pipeline.on_change == "ignore" else 0,
+        verdict=verdict,
     )
 
 
@@ -185,12 +203,13 @@ def _answer(
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
-    plan, store, pipeline = job.plan, job.store, job.plan.pipeline
+    plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
     speed = known_speed(store, plan)
     with connected(options.address) as capacity:
         pools = sizes(plan, capacity.cpus, capacity.gpus, speed)
         if options.fresh:
             _clear(store, job.run)
+            _clear(store.held, job.run)
         ledger, files = settle_changes(pipeline, store, ledger, files, job.run)
         retries = (
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
@@ -240,16 +259,16 @@ def _without_secrets(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status], None]]:
+def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status, Verdict | None], None]]:
     """Keep the run's record: when it starts, and how it ended."""
     write(store, record)
     ended = replace(record, state="failed")
 
-    def finish(status: Status) -> None:
+    def finish(status: Status, verdict: Verdict | None) -> None:
         nonlocal ended
         ended = replace(
             record,
-            state="done",
+            state="held" if verdict is not None and verdict.state == "held" else "done",
             rows=status.rows,
             rejected=status.rejected,
             steps={label: asdict(step.report) for label, step in status.steps.items()},

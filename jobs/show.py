@@ -14,6 +14,7 @@ from pipelines import lock
 from pipelines.ledger import Ledger, read_ledger
 from pipelines.record import records
 from pipelines.store import OURS, REJECTS, Store
+from pipelines.verdict import verdicts
 
 
 def show(output: str, base: Path) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def show(output: str, base: Path) -> dict[str, Any]:
             f"  name the folder that stands in the pipeline file under  sink: path:{_near(store)}"
         )
     ledger = read_ledger(store)
+    waiting = read_ledger(store.held)
     runs = list(records(store))
     owner = lock.read(store)
     return {
@@ -35,6 +37,8 @@ def show(output: str, base: Path) -> dict[str, Any]:
         "rows": ledger.rows,
         "rejected": ledger.rejected,
         "parts": sum(len(unit) for unit in ledger.units.values()),
+        "held": {"rows": waiting.rows, "rejected": waiting.rejected},
+        "gates": next(verdicts(store), None),
         "rejects": _reasons(store, ledger),
         "stages": runs[-1].description["steps"] if runs else [],
         "runs": [
@@ -84,6 +88,14 @@ def print_output(report: dict[str, Any]) -> None:
         f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
         f"{report['parts']} parts"
     )
+    if any(report["held"].values()):
+        console.print(
+            f"held by gates, and not in these numbers: {report['held']['rows']:,} rows, "
+            f"{report['held']['rejected']:,} rejected"
+        )
+    if report["gates"] and report["gates"]["state"] == "held":
+        problems = [f for f in report["gates"]["findings"] if not f["holds"]]
+        _print_rows(console, "gates", ("gate", "expected", "seen", "action"), problems)
     _print_rows(console, "rejects", ("stage", "reason", "rows"), report["rejects"])
     _print_rows(console, "stages", ("task", "model", "revision", "precision"), report["stages"])
     runs = [

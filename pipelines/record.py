@@ -16,7 +16,8 @@ RUNS = f"{OURS}/runs"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run. `state` is running, done, failed or interrupted; times are seconds, epoch."""
+    """One run. `state` is running, done, held (done, and a gate did not
+    hold), failed or interrupted; times are seconds, epoch."""
 
     run: str
     state: str

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from actors import catalog
+from pipelines.gates import Gates
 from pipelines.sinks import AnySink
 from pipelines.sources import AnySource
 
@@ -86,4 +87,5 @@ class Pipeline(Spec):
         "error", description="what to do with a source file that changed since it was answered"
     )
     errors: Errors = Errors()
+    gates: Gates | None = Field(None, description="checks on new rows before anybody sees them")
     sink: AnySink

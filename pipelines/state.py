@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from actors.errors import SourceFailed, UsageError
 from pipelines.dispatch import Work
 from pipelines.flow import Ticket
+from pipelines.held import take_back
 from pipelines.ledger import Ledger, Rejected, rejected_rows, withdraw
 from pipelines.spec import Pipeline
 from pipelines.store import Store
@@ -70,10 +71,14 @@ def check_changes(pipeline: Pipeline, files: Sorted) -> None:
 def settle_changes(
     pipeline: Pipeline, store: Store, ledger: Ledger, files: Sorted, run: str
 ) -> tuple[Ledger, Sorted]:
-    """Withdraw what changed since it was answered, under on_change: reprocess. Hold the lock."""
+    """Withdraw what changed since it was answered, under on_change: reprocess. Hold the lock.
+
+    With gates, what stands in data stays until the new rows are released.
+    """
     if not files.changed or pipeline.on_change != "reprocess":
         return ledger, files
-    ledger = withdraw(store, ledger, {file.name for file in files.changed}, run)
+    take = take_back if pipeline.gates else withdraw
+    ledger = take(store, ledger, {file.name for file in files.changed}, run)
     return ledger, Sorted(files.finished, (), tuple(sorted(files.todo + files.changed, key=_name)))
 
 
@@ -125,9 +130,10 @@ def _retry_unit(
 ) -> Unit | None:
     """The rejected rows as spans; None if one of their files is gone, changed or unreadable."""
     spans: list[Span] = []
+    versions = {a.file: a.version for a in ledger.units[rejected.footer.unit][0].answers}
     for name in dict.fromkeys(name for name, _ in rejected.attempts):
         file = files.get(name)
-        if file is None or ledger.has_changed(file):
+        if file is None or file.version != versions.get(name):
             return None
         rows = sorted(row for other, row in rejected.attempts if other == name)
         try:

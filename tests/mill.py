@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from pipelines.held import recover_all, release, take_back
 from pipelines.ledger import Ledger, read_ledger, recover, rejected_rows, withdraw
 from pipelines.lock import NAME, Lock
 from pipelines.parts import KEYS, REJECT, REJECT_TYPE, Footer, answers_of, commit
@@ -82,6 +83,10 @@ class Crashing(Store):
         self._step()
         super().delete(name)
 
+    def move(self, name: str, to: str) -> None:
+        self._step()
+        super().move(name, to)
+
     def _step(self) -> None:
         if self.left[0] <= 0:
             # What a process that dies while it writes leaves behind.
@@ -90,16 +95,24 @@ class Crashing(Store):
         self.left[0] -= 1
 
 
-def run(store: Store, corpus: Corpus, retry: bool = False, rows: int = 3) -> None:
-    """Answer what is not answered, in units of `rows` rows; or, with `retry`, what is rejected."""
+def run(
+    store: Store, corpus: Corpus, retry: bool = False, rows: int = 3, gates: str | None = None
+) -> None:
+    """Answer what is not answered, in units of `rows` rows; or, with `retry`, what is rejected.
+
+    With `gates`, the rows are held, and released if gates is "hold".
+    """
     store.prepare()
+    target = store.held if gates else store
+    target.prepare()
     run_id = secrets.token_hex(3)
     with Lock(store, run_id).held():
-        ledger = recover(store, run_id)
+        ledger = recover_all(store, run_id)
         extents = corpus.extents()
         files = sort_files([extent.file for extent in extents.values()], ledger)
         if files.changed:
-            ledger = withdraw(store, ledger, {file.name for file in files.changed}, run_id)
+            take = take_back if gates else withdraw
+            ledger = take(store, ledger, {file.name for file in files.changed}, run_id)
         waiting = (
             piece
             for file in (*files.todo, *files.changed)
@@ -108,7 +121,9 @@ def run(store: Store, corpus: Corpus, retry: bool = False, rows: int = 3) -> Non
         retries = list(_retries(store, ledger, extents)) if retry else []
         for unit, part, generation, tried in (*retries, *_units(waiting, rows)):
             said = footer(corpus, unit, part, generation, run_id)
-            commit(store, corpus.table(unit), said, tried)
+            commit(target, corpus.table(unit), said, tried)
+        if gates == "hold":
+            release(store, run_id, {})
 
 
 def footer(corpus: Corpus, unit: Unit, part: str, generation: int, run_id: str) -> Footer:
@@ -137,6 +152,9 @@ def _units(waiting, rows: int) -> Iterator[Order]:
 
 def _retries(store: Store, ledger: Ledger, extents: dict[str, Extent]) -> Iterator[Order]:
     for found in rejected_rows(store, ledger):
+        answers = ledger.units[found.footer.unit][0].answers
+        if any(a.version != extents[a.file].file.version for a in answers):
+            continue
         spans = tuple(extents[name].span(row, row + 1) for name, row in sorted(found.attempts))
         yield Unit(spans), found.footer.unit, found.footer.generation + 1, found.attempts
 

@@ -24,6 +24,11 @@ def _takes_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reuse", metavar="OLD_OUT", help="take over unchanged stages' columns from this output"
     )
+    held = parser.add_mutually_exclusive_group()
+    for word, what in (("accept", "release rows that gates held back"), ("discard", "drop them")):
+        held.add_argument(
+            f"--{word}-held", dest="held", action="store_const", const=word, help=what
+        )
 
 
 def _takes_search(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +51,9 @@ def _run(args: argparse.Namespace) -> int:
     from jobs.progress import Progress, print_summary
     from jobs.run import Options, run
 
-    options = Options(args.limit, args.retry_rejects, args.address, args.fresh, args.reuse)
+    options = Options(
+        args.limit, args.retry_rejects, args.address, args.fresh, args.reuse, args.held
+    )
     ready = prepared(args)
     with Progress() as progress:
         outcome = run(ready, options, progress)
