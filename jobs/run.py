@@ -13,6 +13,7 @@ from typing import Any
 from actors.errors import GristmillError, UsageError
 from jobs.gates import Decision, check_alone, opened, settle, target
 from jobs.session import connected
+from jobs.telling import telling
 from pipelines.dispatch import Status
 from pipelines.flow import Job
 from pipelines.ledger import Ledger, read_all, read_ledger, remove
@@ -49,6 +50,8 @@ class Options:
     fresh: bool = False
     reuse: str | None = None
     held: Decision | None = None
+    lineage: str | None = None
+    lineage_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,20 @@ def run(
 
     Raises RunFailed and its kinds, UsageError, KeyboardInterrupt.
     """
+    run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+    with telling(prepared, options, run_id) as ended:
+        outcome = _run(prepared, options, watch, run_id)
+        ended(outcome)
+    return outcome
+
+
+def _run(
+    prepared: Prepared, options: Options, watch: Callable[[Plan, Status], None], run_id: str
+) -> Outcome:
     plan, store = prepared.plan, prepared.store
     check_output(store)
     check_alone(options)
     reuse = _reuse(plan, store, options)
-    run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
     start = time.time()
     store.prepare()
     with Lock(store, run_id).held():
@@ -244,7 +256,10 @@ def _record(plan: Plan, run_id: str, start: float) -> Record:
         stopped=None,
         fingerprint=plan.fingerprint,
         description=plan.description,
-        pipeline=_without_secrets(plan.pipeline.model_dump(mode="json")),
+        pipeline=_without_secrets(
+            # The address of a webhook often is its password.
+            plan.pipeline.model_dump(mode="json", exclude={"notify": {"webhook"}})
+        ),
         versions={name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     )
 

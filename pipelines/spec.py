@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from actors import catalog
 from pipelines.gates import Gates
+from pipelines.notify import Notify
 from pipelines.sinks import AnySink
 from pipelines.sources import AnySource
 
@@ -88,4 +89,6 @@ class Pipeline(Spec):
     )
     errors: Errors = Errors()
     gates: Gates | None = Field(None, description="checks on new rows before anybody sees them")
+    notify: Notify | None = Field(None, description="a webhook that is told how a run ended")
+    lineage: str | None = Field(None, min_length=1, description="file for OpenLineage events")
     sink: AnySink

@@ -20,7 +20,7 @@ from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
 AT = f"p.yaml, stage 1 ({ECHO})"
-TOP = "name, source, stages, models, keep, on_change, errors, gates, sink"
+TOP = "name, source, stages, models, keep, on_change, errors, gates, notify, lineage, sink"
 Refused = Callable[..., str]
 
 
