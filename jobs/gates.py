@@ -3,12 +3,13 @@
 import getpass
 import socket
 import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from actors.errors import UsageError
 from pipelines.held import discard, keep_verdict, recover_all, release
-from pipelines.ledger import Ledger, read_ledger
+from pipelines.ledger import Ledger, read_ledger, withdraw
 from pipelines.plan import Plan
 from pipelines.record import check_same
 from pipelines.store import DATA, Store
@@ -46,10 +47,15 @@ def target(plan: Plan, store: Store) -> Store:
 
 
 def opened(
-    plan: Plan, store: Store, run: str, decision: Decision | None
+    plan: Plan,
+    store: Store,
+    run: str,
+    decision: Decision | None,
+    dropped: Callable[[Ledger], Iterable[str]],
 ) -> tuple[Ledger, Verdict | None]:
     """What is answered, after a decision about held rows, if one was made. Hold the lock.
 
+    `dropped` tells which files' rows go out when others come in.
     Held rows of a pipeline that has no gates any more are released. Raises UsageError if there is
     nothing to decide, or the pipeline that made the rows was another.
     """
@@ -68,18 +74,23 @@ def opened(
     check_same(store, ledger, plan)
     by = _who() if decision else "the pipeline, which has no gates"
     verdict = replace(_judged(plan, store, run), state="released", by=by)
-    release(store, run, verdict.as_dict())
+    release(store, run, verdict.as_dict(), dropped(ledger))
     return read_ledger(store), verdict
 
 
-def settle(plan: Plan, store: Store, run: str) -> Verdict | None:
-    """Judge what is held and release it if the gates hold; None if nothing is held."""
+def settle(plan: Plan, store: Store, run: str, dropped: Collection[str]) -> Verdict | None:
+    """Judge what is held and release it if the gates hold; None if nothing is held.
+
+    Rows of files in `dropped` go out with the release; or now, if nothing waits for one.
+    """
     if not store.held.names(DATA):
+        if dropped and plan.pipeline.gates:
+            withdraw(store, read_ledger(store), set(dropped), run)
         return None
     verdict = _judged(plan, store, run)
     if verdict.passes:
         verdict = replace(verdict, state="released")
-        release(store, run, verdict.as_dict())
+        release(store, run, verdict.as_dict(), dropped)
     else:
         keep_verdict(store, run, run, verdict.as_dict())
     return verdict

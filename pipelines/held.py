@@ -6,7 +6,7 @@ holds the lock next finishes an order that was cut short before it looks at anyt
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,10 +33,12 @@ VERDICTS = f"{OURS}/gates"
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to release: part names, each unit's generations in order; files whose older rows go,
-    with the version that stays; the verdict that is kept when all is done, with its name."""
+    with the version that stays; files whose rows all go; the verdict that is kept when all is done,
+    with its name."""
 
     parts: tuple[str, ...]
     replaced: Mapping[str, str]
+    dropped: tuple[str, ...]
     name: str
     verdict: Mapping[str, Any]
 
@@ -51,12 +53,18 @@ def recover_all(store: Store, run: str) -> Ledger:
     return together(standing, recover(store.held, run, standing))
 
 
-def release(store: Store, run: str, verdict: Mapping[str, Any]) -> None:
-    """Make all held rows a part of data, and keep the verdict. Hold the lock, recovered."""
+def release(
+    store: Store, run: str, verdict: Mapping[str, Any], dropped: Iterable[str] = ()
+) -> None:
+    """Make all held rows a part of data, and keep the verdict. Hold the lock, recovered.
+
+    Older rows of the same files go out with it, and those of the files in `dropped`.
+    """
     standing, held = read_ledger(store).files, read_ledger(store.held)
     versions = {a.file: a.version for footer in held.footers for a in footer.answers}
     replaced = {f: v for f, v in versions.items() if standing.get(f, {v}) != {v}}
-    order = Order(tuple(f.name for f in held.footers), replaced, run, verdict)
+    parts = tuple(footer.name for footer in held.footers)
+    order = Order(parts, replaced, tuple(dropped), run, verdict)
     with fenced(store, run):
         store.put(RELEASING, json.dumps(asdict(order)).encode())
     _carry_out(store, run, order)
@@ -64,8 +72,9 @@ def release(store: Store, run: str, verdict: Mapping[str, Any]) -> None:
 
 def _carry_out(store: Store, run: str, order: Order) -> None:
     """Every step may have been done before: a crash between any two costs nothing."""
-    if order.replaced:
-        withdraw(store, read_ledger(store), set(order.replaced), run, order.replaced)
+    old = {*order.replaced, *order.dropped}
+    if old:
+        withdraw(store, read_ledger(store), old, run, order.replaced)
     for name in order.parts:
         with fenced(store, run):
             store.move(f"{HELD}/{REJECTS}/{name}", f"{REJECTS}/{name}")

@@ -131,7 +131,7 @@ def _drifted(
 ) -> Finding:
     """Drift only warns: shares may change because the world does."""
     distance = total_variation(now, before)
-    moved = sorted({*now, *before}, key=lambda k: -abs(now.get(k, 0.0) - before.get(k, 0.0)))
+    moved = sorted({*now, *before}, key=lambda k: (-abs(now.get(k, 0.0) - before.get(k, 0.0)), k))
     said = tuple(f"{k}: {before.get(k, 0.0):.1%} -> {now.get(k, 0.0):.1%}" for k in moved[:3])
     holds = distance <= most
     return Finding(

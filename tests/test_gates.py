@@ -200,7 +200,7 @@ def test_drift_is_the_share_that_changed_since_the_last_accepted_run_and_warns(
     assert (first.findings, last_shares(store)) == ((), {"mood": {"good": 0.75, "bad": 0.25}})
     verdict = judged(store, **gates)
     assert (ill(verdict), verdict.passes) == ({"mood drift": "0.25"}, True)
-    assert verdict.problems[0].examples[0] == "good: 75.0% -> 50.0%"
+    assert verdict.problems[0].examples[0] == "bad: 25.0% -> 50.0%"
 
 
 def test_total_variation_is_half_the_sum_of_differences() -> None:

@@ -83,6 +83,16 @@ def test_old_rows_of_a_changed_file_stand_until_the_new_ones_are_released(store:
     assert places(store) == again.places()
 
 
+def test_rows_of_deleted_files_stand_until_a_release(store: Store) -> None:
+    run(store, FIRST)
+    left = replace(FIRST, files={name: of for name, of in FIRST.files.items() if name != "a"})
+    more = replace(left, files={**left.files, "e": (4, "e1")})
+    run(store, more, on_delete="drop", gates="fail")
+    assert places(store) == FIRST.places()
+    run(store, more, on_delete="drop", gates="hold")
+    assert places(store) == more.places()
+
+
 def test_discarded_rows_are_answered_anew(store: Store) -> None:
     run(store, FIRST)
     run(store, CHANGED, gates="fail")
