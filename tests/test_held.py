@@ -4,9 +4,11 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from moto.server import ThreadedMotoServer
 
 from pipelines.held import RELEASING, discard, recover_all
 from pipelines.ledger import read_all, read_ledger
@@ -170,3 +172,27 @@ def test_a_release_that_was_cut_short_is_finished_before_anything_else(store: St
     assert places(store) == FIRST.places()
     assert read_ledger(store).rows == 9
     assert isinstance(ds.dataset(store.full(DATA)).to_table(), pa.Table)
+
+
+def test_a_release_on_an_object_store_moves_every_part_and_can_be_repeated(tmp_path: Path) -> None:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        place = f"{host}:{port}"
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+        client = boto3.client("s3", endpoint_url=f"http://{place}", region_name="us-east-1", **keys)
+        client.create_bucket(Bucket="bucket")
+        query = f"endpoint_override={place}&scheme=http&region=us-east-1"
+        store = Store.at(f"s3://key:secret@bucket/out?{query}", tmp_path)
+        run(store, FIRST, gates="fail")
+        held = store.held.names(DATA), store.held.names(REJECTS)
+        # What a release that died between the copy and the deletion of a move leaves.
+        name = f"{DATA}/{held[0][0]}"
+        store.put(name, store.held.read(name) or b"")
+        run(store, FIRST, gates="hold")
+        assert (store.names(DATA), store.names(REJECTS)) == held
+        assert store.held.names(DATA) + store.held.names(REJECTS) == []
+        assert (read_ledger(store).rows, read_ledger(store).rejected) == (9, 5)
+    finally:
+        server.stop()
