@@ -20,9 +20,10 @@ RUNS = f"{OURS}/runs"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run. `state` is running, done, failed or interrupted; times are seconds, epoch; `files`
-    counts source files that were no plain work (waiting, deleted, changed, drifted); `reads` holds
-    the source's columns that were read (a schema of Arrow's, base64)."""
+    """One run. `state` is running, done, held (done, and a gate did not hold), failed or
+    interrupted; times are seconds, epoch; `files` counts source files that were no plain work
+    (waiting, deleted, changed, drifted); `reads` holds the source's columns that were read (a
+    schema of Arrow's, base64)."""
 
     run: str
     state: str
