@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipelines.sources.base import Answered, Read, Reject, Source, answer, failed
+from pipelines.sources.base import Answered, Files, Read, Reject, answer, failed
 from pipelines.sources.columns import agree
 from pipelines.sources.lines import BOM, Layout, index, read_rows, refuse_packed
 from pipelines.sources.whole import location, read_whole, refuse_size, whole_table
@@ -18,7 +18,7 @@ SCHEMA = pa.schema([("path", pa.string()), ("text", pa.string())])
 LAYOUT = Layout()
 
 
-class Text(Source):
+class Text(Files):
     """Rows from text: `path`, where the file is, and `text`. Empty files and lines are rows."""
 
     endings: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md", ".rst")

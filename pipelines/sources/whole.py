@@ -10,10 +10,10 @@ from actors.errors import RowRejected
 from pipelines.sources.base import (
     REJECT,
     Changed,
+    Files,
     Read,
     Reject,
     Skipped,
-    Source,
     answer_schema,
     open_file,
     planned,
@@ -26,7 +26,7 @@ REMOTE_READS = 16
 """Files read at once from an object store, whose answers take 10 to 50 ms each."""
 
 
-class WholeFiles(Source):
+class WholeFiles(Files):
     """Base of sources of which one file is one row: `path`, its bytes, and what they say."""
 
     layout: ClassVar[pa.Schema]
