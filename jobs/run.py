@@ -140,7 +140,7 @@ def _new(files: Sequence[SourceFile], store: Store, fresh: bool) -> Sequence[Sou
     """The files that are not answered as they are, or all if the output is begun anew."""
     if fresh:
         return files
-    found = sort_files(files, read_ledger(store))
+    found = sort_files(files, read_all(store))
     return [*found.todo, *found.changed]
 
 
