@@ -191,17 +191,24 @@ def _stop(args: argparse.Namespace) -> int:
     from jobs.submission import STOP_SECONDS
 
     server = _server(args)
-    before = server.job(args.id)
+    before = job = server.job(args.id)
     if not before.is_over:
         server.stop(args.id)
-    job = before if before.is_over else wait(server, args.id, Patience(STOP_SECONDS + 30))
+    if before.state == "running":
+        job = wait(server, args.id, Patience(STOP_SECONDS + 30))
     if args.json:
-        print_json(job.as_dict() | {"stopped": not before.is_over})
-    if before.is_over:
-        _say(f"job {job.id} has ended already: {job.state}")
-    else:
-        _say(f"job {job.id}: {job.state}; what is committed stays, submit it again to go on")
+        print_json(job.as_dict() | {"asked": not before.is_over})
+    _say(f"job {job.id} {_stopped(before, job)}")
     return 0
+
+
+def _stopped(before: "Job", job: "Job") -> str:
+    """What came of stopping a job."""
+    if before.is_over:
+        return f"has ended already: {job.state}"
+    if before.state == "pending":
+        return "has not started; Ray ends it when it does, or 15 minutes after it was submitted"
+    return f"is {job.state}; what is committed stays, submit it again to go on"
 
 
 def _ended(job: "Job") -> int:
