@@ -1,11 +1,13 @@
 """Every error that a user can meet, named by consequence.
 
 GristmillError
+├── StillWritten      there is nothing to do yet                        exit 0
 ├── UsageError        the command, the file or the plan is wrong        exit 2
 ├── RunFailed         the run cannot go on                              exit 1
 │   ├── StageFailed   a model cannot be loaded, or keeps dying
 │   │   └── DeviceBroken   the device, not a row, failed
 │   ├── SourceFailed  the source is not as it was planned, or unreadable
+│   │   └── SourceDrifted  a file has other columns or types than before
 │   ├── SinkFailed    the output cannot be written
 │   ├── LockLost      another run owns the output
 │   └── ClusterFailed the cluster is not there, refuses us, or fits us not
@@ -32,6 +34,12 @@ class UsageError(GristmillError):
     exit_code = 2
 
 
+class StillWritten(GristmillError):
+    """Every file of the source is still being written; the next run will see them."""
+
+    exit_code = 0
+
+
 class RunFailed(GristmillError):
     """The run cannot go on; what is committed stays, and the next run goes on from there."""
 
@@ -46,6 +54,10 @@ class DeviceBroken(StageFailed):
 
 class SourceFailed(RunFailed):
     """A source file cannot be read, vanished, or changed since it was planned."""
+
+
+class SourceDrifted(SourceFailed):
+    """A source file lacks a column, or has it in another type than the files before it."""
 
 
 class SinkFailed(RunFailed):

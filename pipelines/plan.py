@@ -109,7 +109,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     needed = _needed_after(drafts, keep)
     columns = pa.schema([*KEYS, *((name, flowing.made[name][0]) for name in keep)])
     description = {
-        "source": describe_source(pipeline),
+        "source": pipeline.source.describe(),
         "steps": [describe(step) for step in steps],
         "columns": {f.name: str(f.type) for f in columns},
     }
@@ -130,13 +130,6 @@ def check_options(pipeline: Pipeline, file: str, base: Path) -> None:
     """Check the stages' options, which needs neither source nor models. Raises UsageError."""
     for number, spec in enumerate(pipeline.stages, 1):
         _stage(spec, f"{file}, stage {number} ({spec.task})", base)
-
-
-def describe_source(pipeline: Pipeline) -> dict[str, Any]:
-    """What decides which rows the source has and what they are called; not where it lies."""
-    said = pipeline.source.model_dump(mode="json", exclude={"path"})
-    several = not isinstance(pipeline.source.path, str) and len(pipeline.source.path) > 1
-    return said | {"names begin with": "their root" if several else "nothing"}
 
 
 def describe(step: Step) -> dict[str, Any]:
