@@ -184,7 +184,8 @@ class Server:
 
 def address_of(given: str | None) -> str:
     """The job server's address: the given one, $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, or this
-    machine's. Ray's own addresses (HOST:6379, ray://HOST:10001) stand for the host."""
+    machine's. Ray's own addresses (HOST:6379, ray://HOST:10001) stand for the host. Raises
+    UsageError for what is none of these."""
     if given or os.environ.get("RAY_API_SERVER_ADDRESS"):
         address = given or os.environ["RAY_API_SERVER_ADDRESS"]
         if "://" not in address and address not in ("auto", "local"):
@@ -196,6 +197,10 @@ def address_of(given: str | None) -> str:
     if re.match("https?://", address):
         return address.rstrip("/")
     host = urlsplit(address if "://" in address else f"ray://{address}").hostname
+    if not host or not re.match("ray://|[^:]*:[0-9]+$|[^:/]+$", address):
+        raise UsageError(
+            f"{address!r} is no address of a cluster.\n  write, for example:  --address {DEFAULT}"
+        )
     return f"http://{host}:{PORT}"
 
 

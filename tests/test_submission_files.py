@@ -100,6 +100,13 @@ def test_a_key_in_a_uri_is_refused_and_not_shown(write: Write, uri: str) -> None
     assert "wJalr" not in said
 
 
+def test_a_relative_database_is_refused(write: Write) -> None:
+    catalog = {"type": "sql", "uri": "sqlite:///c.db"}
+    sink = {"kind": "iceberg", "path": "s3://b/out", "table": "a.b", "catalog": catalog}
+    said = refused(write(sink=sink))
+    assert f"--set sink.catalog.uri=sqlite:///{Path.cwd()}/c.db" in said
+
+
 def test_uris_without_secrets_are_no_secrets(write: Write) -> None:
     path = "s3://b/in?region=eu&endpoint_override=h:1"
     order(write(source={"kind": "jsonl", "path": path}), Flags())
@@ -212,6 +219,13 @@ def test_the_address_is_the_given_one_then_that_of_the_environment(
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", api)
     monkeypatch.setenv("RAY_ADDRESS", ray)
     assert address_of(given) == address
+
+
+@pytest.mark.parametrize("wrong", ["ht!tp://x", "ftp://host:1"])
+def test_what_is_no_address_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", wrong)
+    with pytest.raises(UsageError, match="is no address of a cluster"):
+        address_of(None)
 
 
 def test_another_minor_version_is_refused_and_both_are_named() -> None:
