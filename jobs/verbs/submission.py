@@ -107,16 +107,19 @@ def _leaving(does: Does) -> Does:
         try:
             return does(args)
         except KeyboardInterrupt:
-            job = f"{args.id} " if args.id else ""
-            _say(f"left; the job {job}is not: gristmill stop {args.id or 'ID'}  ends it")
+            id = args.id or "ID"
+            _say(f"left; a job that was submitted goes on:  gristmill stop {id}  ends it")
             return 130
 
     return guarded
 
 
 def _submit(args: argparse.Namespace) -> int:
+    from actors.errors import UsageError
     from jobs.submission import Flags, check_here, order, submit
 
+    if (args.timeout or args.pending_timeout) and not args.wait:
+        raise UsageError("--timeout and --pending-timeout say how long to wait: add  --wait")
     flags = Flags(
         args.set, args.limit, args.retry_rejects, args.id, args.root, args.exclude, args.secret
     )
@@ -124,7 +127,7 @@ def _submit(args: argparse.Namespace) -> int:
     server = _server(args)
     if server.is_here:
         check_here(args.file, flags, cache_folder())
-    elif wanted.seen:
+    if wanted.seen:
         _say(f"all machines of the cluster must see: {', '.join(wanted.seen)}")
     job, new = submit(server, wanted)
     args.id = job.id
