@@ -5,7 +5,8 @@ A verb imports what it needs when it runs: `gristmill --help` imports nothing he
 
 from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.schedules import SCHEDULE
 from jobs.verbs.verb import Group, Verb
 
-VERBS: tuple[Verb | Group, ...] = (DEMO, TASKS, PLAN, RUN, SHOW, SEARCH, TRAIN, MODELS)
+VERBS: tuple[Verb | Group, ...] = (DEMO, TASKS, PLAN, RUN, SHOW, SEARCH, TRAIN, MODELS, SCHEDULE)
 """All but `completion`, which is made of them."""
