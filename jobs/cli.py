@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return verb.does(args)
     except GristmillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}" if error.exit_code else error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         stays = "what is committed stays; run again to go on from there"

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from jobs.run import Outcome
+from pipelines.arrivals import sentences
 from pipelines.dispatch import Status
 from pipelines.plan import Plan
 
@@ -102,6 +103,9 @@ def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome
         console.print(
             f"{outcome.ignored} files changed since they were answered (on_change: ignore)"
         )
+    # Of those that changed, the lines above tell what became.
+    for line in sentences(outcome.source.counts() | {"changed": 0}):
+        console.print(line)
     if left_out:
         console.print("run again to answer what is left")
     if outcome.exit_code == 3:

@@ -4,31 +4,37 @@ import contextlib
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from actors.errors import GristmillError, UsageError
+from actors.errors import GristmillError, RunFailed, StillWritten, UsageError
 from jobs.session import connected
+from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_ledger, recover, remove
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
-from pipelines.record import Record, check_same, known_speed, write
+from pipelines.record import Record, check_same, is_news, known_speed, write
 from pipelines.reuse import Reuse, reuse_of
+from pipelines.sinks.publishing import publishing
 from pipelines.sources.listing import shown
 from pipelines.spec import Pipeline
 from pipelines.state import (
     Sorted,
+    arrivals_of,
     check_changes,
+    check_deletions,
     check_root,
+    drops,
     retry_tickets,
-    settle_changes,
     sort_files,
+    waiting_message,
+    withdraw_old,
     work_of,
 )
 from pipelines.store import DATA, OURS, REJECTS, Store
@@ -50,11 +56,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A pipeline whose source is listed and whose plan is checked."""
+    """A pipeline whose source is listed and whose plan is checked.
+
+    `waiting` are files that are still being written, name -> why; they are not among `files`.
+    """
 
     plan: Plan
     files: tuple[SourceFile, ...]
     store: Store
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class Outcome:
     status: Status | None
     max_rejected: float
     ignored: int = 0
+    source: Arrivals = field(default_factory=Arrivals)
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
@@ -90,14 +101,17 @@ def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
     """List the source and check the plan; loads no model. Raises UsageError."""
     store = Store.at(pipeline.sink.path, base)
     try:
-        files = tuple(pipeline.source.files(base, lambda: read_ledger(store).files))
+        found = pipeline.source.files(base, lambda: read_ledger(store).files)
+        files, waiting = pipeline.source.settled(found, time.time())
+        if waiting and not files:
+            raise StillWritten(waiting_message(waiting))
         schema = pipeline.source.offers(files)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     plan = make_plan(pipeline, file, base, cache, schema)
-    _check_apart(files, store)
+    _check_apart(found, store)
     pipeline.sink.check(store, plan.columns)
-    return Prepared(plan, files, store)
+    return Prepared(plan, tuple(files), store, waiting)
 
 
 def run(
@@ -120,12 +134,19 @@ def run(
         if options.fresh:
             ledger = Ledger([])
         files = _files(prepared, ledger)
-        status = None
-        if _has_work(plan, ledger, files, options):
-            with _recorded(store, _record(plan, run_id, start)) as finish:
-                job = Job(plan, store, run_id, reuse)
-                ledger, status = _answer(job, prepared, ledger, files, options, watch)
-                finish(status)
+        status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
+        has_work = _has_work(plan, ledger, files, options)
+        if has_work or drops(plan.pipeline, files) or is_news(store, source):
+            table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
+            with _recorded(store, _record(plan, run_id, start)) as finish, table:
+                if has_work:
+                    job = Job(plan, store, run_id, reuse)
+                    ledger, status = _answer(job, prepared, ledger, files, options, watch)
+                    source = _left(plan, source, status)
+                else:
+                    ledger, _ = withdraw_old(plan.pipeline, store, ledger, files, run_id)
+                finish(status or Status(), source)
+        _publish(plan, store, run_id, ledger if status is None else None)
     done = status or Status()
     return Outcome(
         run=run_id,
@@ -136,16 +157,56 @@ def run(
         status=status,
         max_rejected=plan.pipeline.errors.max_rejected,
         ignored=len(files.changed) if plan.pipeline.on_change == "ignore" else 0,
+        source=source,
     )
+
+
+def _left(plan: Plan, source: Arrivals, status: Status) -> Arrivals:
+    """What the run itself saw: files that drifted, and, where they may settle, that grew."""
+    drifted = {name: status.left_out[name] for name in status.drifted}
+    grew = {
+        n
+        for n, why in status.left_out.items()
+        if why == "changed" and plan.pipeline.source.may_grow
+    }
+    for name in grew:
+        del status.left_out[name]
+    waiting = {**source.waiting, **dict.fromkeys(grew, "it changed while it was read")}
+    return replace(source, waiting=waiting, drifted=drifted)
+
+
+def _publish(plan: Plan, store: Store, run_id: str, ledger: Ledger | None) -> None:
+    """Bring the table, if there is one, up to the ledger, which is read anew after work."""
+    sink = plan.pipeline.sink
+    if sink.is_table:
+        counting = read_counting(store) if ledger is None else ledger
+        sink.publish(store, counting, plan.columns, run_id)
 
 
 def _files(prepared: Prepared, ledger: Ledger) -> Sorted:
     """The source's files against what is answered. Raises UsageError if they do not agree."""
     check_same(prepared.store, ledger, prepared.plan)
     check_root(prepared.files, ledger)
-    files = sort_files(prepared.files, ledger)
+    files = sort_files(prepared.files, ledger, prepared.waiting)
     check_changes(prepared.plan.pipeline, files)
+    pipeline = prepared.plan.pipeline
+    if files.deleted and (pipeline.on_delete != "keep" or pipeline.source.rewrites):
+        files = _looked_again(prepared, ledger, files)
+    check_deletions(prepared.plan.pipeline, ledger, files)
     return files
+
+
+def _looked_again(prepared: Prepared, ledger: Ledger, files: Sorted) -> Sorted:
+    """List the source once more, under the lock: another run may have answered files meanwhile that
+    came after our listing, and these are not deleted."""
+    source, base = prepared.plan.pipeline.source, prepared.plan.base
+    there = {file.name for file in source.files(base, lambda: ledger.files)}
+    if source.rewrites and not there.isdisjoint(files.deleted):
+        raise RunFailed(
+            "another run answered rows of the source while this one was looking at it.\n"
+            "  run again: what to read of a table depends on what is answered"
+        )
+    return replace(files, deleted=tuple(name for name in files.deleted if name not in there))
 
 
 def _has_work(plan: Plan, ledger: Ledger, files: Sorted, options: Options) -> bool:
@@ -191,7 +252,7 @@ def _answer(
         pools = sizes(plan, capacity.cpus, capacity.gpus, speed)
         if options.fresh:
             _clear(store, job.run)
-        ledger, files = settle_changes(pipeline, store, ledger, files, job.run)
+        ledger, files = withdraw_old(pipeline, store, ledger, files, job.run)
         retries = (
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
         )
@@ -240,12 +301,12 @@ def _without_secrets(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status], None]]:
+def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status, Arrivals], None]]:
     """Keep the run's record: when it starts, and how it ended."""
     write(store, record)
     ended = replace(record, state="failed")
 
-    def finish(status: Status) -> None:
+    def finish(status: Status, source: Arrivals) -> None:
         nonlocal ended
         ended = replace(
             record,
@@ -253,6 +314,7 @@ def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status], None]
             rows=status.rows,
             rejected=status.rejected,
             steps={label: asdict(step.report) for label, step in status.steps.items()},
+            files=source.counts(),
             speed={label: s.seconds / s.rows for label, s in status.steps.items() if s.rows},
         )
 

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from actors.errors import UsageError
+from pipelines.arrivals import Arrivals
 from pipelines.ledger import Ledger
 from pipelines.plan import Plan
 from pipelines.store import OURS, Store
@@ -16,7 +17,8 @@ RUNS = f"{OURS}/runs"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run. `state` is running, done, failed or interrupted; times are seconds, epoch."""
+    """One run. `state` is running, done, failed or interrupted; times are seconds, epoch; `files`
+    counts source files that were no plain work (waiting, deleted, changed, drifted)."""
 
     run: str
     state: str
@@ -31,6 +33,7 @@ class Record:
     steps: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    files: dict[str, int] = field(default_factory=dict)
 
 
 def write(store: Store, record: Record) -> None:
@@ -52,6 +55,13 @@ def known_speed(store: Store, plan: Plan) -> dict[str, float]:
     """Seconds a row of each step, as the last run of the same fingerprint measured them."""
     same = [r for r in records(store) if r.fingerprint == plan.fingerprint and r.speed]
     return dict(same[-1].speed) if same else {}
+
+
+def is_news(store: Store, source: Arrivals) -> bool:
+    """Whether other numbers of files wait, or are deleted, than the last run saw."""
+    last = [record.files for record in records(store)][-1:] or [{}]
+    counts = source.counts()
+    return any(counts[sort] != last[0].get(sort, 0) for sort in ("waiting", "deleted"))
 
 
 def check_same(store: Store, ledger: Ledger, plan: Plan) -> None:

@@ -16,11 +16,12 @@ from jobs.cli import main
 from jobs.run import prepare
 from pipelines.file import load, parse
 from pipelines.pools import sizes
+from pipelines.sources import KINDS
 from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
 AT = f"p.yaml, stage 1 ({ECHO})"
-TOP = "name, source, stages, models, keep, on_change, errors, sink"
+TOP = "name, source, stages, models, keep, on_change, on_delete, errors, sink"
 Refused = Callable[..., str]
 
 
@@ -81,7 +82,7 @@ KEYS = {
     "source": (
         {"source": {"kind": "text", "path": "x", "row": "line"}},
         "p.yaml, source: unknown key 'row' (did you mean 'rows'?).\n"
-        "  keys here: path, extensions, kind, rows, encoding, max_bytes",
+        "  keys here: path, extensions, settle, kind, rows, encoding, max_bytes",
     ),
     "resources": (
         echo(resources={"cpu": 1}),
@@ -133,7 +134,7 @@ VALUES: list[tuple[dict[str, Any], str]] = [
     ({"sink": "out"}, "p.yaml: 'sink' should be a mapping, not 'out'."),
     (
         {"sink": {"kind": "kafka", "path": "x"}},
-        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet.",
+        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet, delta, iceberg.",
     ),
     (
         {"source": {"kind": "jsonl", "path": 5}},
@@ -184,8 +185,7 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_kind_of_source_that_is_not_there_is_refused(kind: str, refused: Refused) -> None:
     said = refused("plan", pipeline(source={"kind": kind, "path": "x"}))
-    kinds = "kinds: parquet, jsonl, csv, text, images, audio, video."
-    assert said == f"p.yaml, source: {SOURCES[kind]}; {kinds}"
+    assert said == f"p.yaml, source: {SOURCES[kind]}; kinds: {', '.join(KINDS)}."
 
 
 def test_a_source_that_is_not_there_is_told_with_its_neighbours(

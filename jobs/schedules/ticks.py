@@ -203,11 +203,18 @@ def _take_back(base: Path) -> bool:
 
 
 def _result(base: Path, ended: dict[str, Any]) -> Ended:
-    outcome = _outcome(base)
-    status = outcome.get("status") or {}
-    rows = status.get("rows", 0) if "status" in outcome else None
-    rejected = status.get("rejected", 0) if "status" in outcome else None
-    return Ended(ended["code"], ended["limited"], _error(base), rows, rejected)
+    wrote = _wrote(_outcome(base))
+    return Ended(ended["code"], ended["limited"], _error(base), *wrote)
+
+
+def _wrote(outcome: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Rows and rejects of a run's result; None where it does not say."""
+    status = outcome.get("status", ...)
+    if status is None:  # there was nothing to do
+        return 0, 0
+    if not isinstance(status, dict):
+        return None, None
+    return status.get("rows"), status.get("rejected")
 
 
 def _outcome(base: Path) -> dict[str, Any]:
