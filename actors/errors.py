@@ -9,7 +9,9 @@ GristmillError
 │   ├── SourceFailed  the source is not as it was planned, or unreadable
 │   │   └── SourceDrifted  a file has other columns or types than before
 │   ├── SinkFailed    the output cannot be written
-│   └── LockLost      another run owns the output
+│   ├── LockLost      another run owns the output
+│   └── ClusterFailed the cluster is not there, refuses us, or fits us not
+│       └── ClusterSilent  it does not answer now
 └── RowRejected       one row cannot be answered; the run goes on
 
 Messages say what was asked, where, what there is, and what to type. All pickle, because they
@@ -75,6 +77,14 @@ class SinkFailed(RunFailed):
 
 class LockLost(RunFailed):
     """Another run took over this output; this one may not commit any more."""
+
+
+class ClusterFailed(RunFailed):
+    """The cluster to submit to is not there, refuses us, or runs another version."""
+
+
+class ClusterSilent(ClusterFailed):
+    """The cluster does not answer, or answers that it failed; it may be back in a moment."""
 
 
 class RowRejected(GristmillError):

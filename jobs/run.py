@@ -12,17 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.errors import GristmillError, StillWritten, UsageError
+from actors.errors import GristmillError, RunFailed, StillWritten, UsageError
 from jobs.session import connected
 from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_ledger, recover, remove
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
 from pipelines.record import Record, check_same, is_news, known_columns, known_speed, packed, write
 from pipelines.reuse import Reuse, reuse_of
+from pipelines.sinks.publishing import publishing
 from pipelines.sources.listing import shown
 from pipelines.spec import Pipeline
 from pipelines.state import (
@@ -152,7 +153,8 @@ def run(
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
         has_work = _has_work(plan, ledger, files, options)
         if has_work or drops(plan.pipeline, files) or is_news(store, source):
-            with _recorded(store, _record(plan, run_id, start)) as finish:
+            table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
+            with _recorded(store, _record(plan, run_id, start)) as finish, table:
                 if has_work:
                     job = Job(plan, store, run_id, reuse)
                     ledger, status = _answer(job, prepared, ledger, files, options, watch)
@@ -160,6 +162,7 @@ def run(
                 else:
                     ledger, _ = withdraw_old(plan.pipeline, store, ledger, files, run_id)
                 finish(status or Status(), source)
+        _publish(plan, store, run_id, ledger if status is None else None)
     done = status or Status()
     return Outcome(
         run=run_id,
@@ -188,13 +191,22 @@ def _left(plan: Plan, source: Arrivals, status: Status) -> Arrivals:
     return replace(source, waiting=waiting, drifted=drifted)
 
 
+def _publish(plan: Plan, store: Store, run_id: str, ledger: Ledger | None) -> None:
+    """Bring the table, if there is one, up to the ledger, which is read anew after work."""
+    sink = plan.pipeline.sink
+    if sink.is_table:
+        counting = read_counting(store) if ledger is None else ledger
+        sink.publish(store, counting, plan.columns, run_id)
+
+
 def _files(prepared: Prepared, ledger: Ledger) -> Sorted:
     """The source's files against what is answered. Raises UsageError if they do not agree."""
     check_same(prepared.store, ledger, prepared.plan)
     check_root(prepared.files, ledger)
     files = sort_files(prepared.files, ledger, prepared.waiting)
     check_changes(prepared.plan.pipeline, files)
-    if files.deleted and prepared.plan.pipeline.on_delete != "keep":
+    pipeline = prepared.plan.pipeline
+    if files.deleted and (pipeline.on_delete != "keep" or pipeline.source.rewrites):
         files = _looked_again(prepared, ledger, files)
     check_deletions(prepared.plan.pipeline, ledger, files)
     return files
@@ -205,6 +217,11 @@ def _looked_again(prepared: Prepared, ledger: Ledger, files: Sorted) -> Sorted:
     came after our listing, and these are not deleted."""
     source, base = prepared.plan.pipeline.source, prepared.plan.base
     there = {file.name for file in source.files(base, lambda: ledger.files)}
+    if source.rewrites and not there.isdisjoint(files.deleted):
+        raise RunFailed(
+            "another run answered rows of the source while this one was looking at it.\n"
+            "  run again: what to read of a table depends on what is answered"
+        )
     return replace(files, deleted=tuple(name for name in files.deleted if name not in there))
 
 

@@ -1,19 +1,23 @@
 """`gristmill show`: the state of an output, read from its footers."""
 
 import contextlib
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from actors.errors import UsageError
+from actors.errors import GristmillError, UsageError
 from pipelines import lock
 from pipelines.arrivals import sentences
-from pipelines.ledger import Ledger, read_ledger
+from pipelines.ledger import Ledger, read_counting, read_ledger
 from pipelines.record import records
+from pipelines.sinks import AnySink, Sink
+from pipelines.sinks.table import RECORD
 from pipelines.store import OURS, REJECTS, Store
 
 
@@ -36,6 +40,7 @@ def show(output: str, base: Path) -> dict[str, Any]:
         "rows": ledger.rows,
         "rejected": ledger.rejected,
         "parts": sum(len(unit) for unit in ledger.units.values()),
+        "table": _table(store),
         "rejects": _reasons(store, ledger),
         "stages": runs[-1].description["steps"] if runs else [],
         "runs": [
@@ -51,6 +56,18 @@ def show(output: str, base: Path) -> dict[str, Any]:
             for r in runs
         ],
     }
+
+
+def _table(store: Store) -> dict[str, Any] | None:
+    """The table that the output is published in; with `error` if it cannot be looked at."""
+    content = store.read(RECORD)
+    if content is None:
+        return None
+    sink = TypeAdapter[Sink](AnySink).validate_json(content)
+    try:
+        return sink.state(store, read_counting(store))
+    except GristmillError as error:
+        return {"kind": json.loads(content)["kind"], "error": str(error)}
 
 
 def _near(store: Store) -> str:
@@ -86,6 +103,8 @@ def print_output(report: dict[str, Any]) -> None:
         f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
         f"{report['parts']} parts"
     )
+    if report["table"] is not None:
+        console.print(_of_table(report["table"]))
     _print_rows(console, "rejects", ("stage", "reason", "rows"), report["rejects"])
     _print_rows(console, "stages", ("task", "model", "revision", "precision"), report["stages"])
     runs = [
@@ -95,6 +114,15 @@ def print_output(report: dict[str, Any]) -> None:
     for line in sentences(report["runs"][-1]["files"]) if report["runs"] else []:
         console.print(f"last run: {line}")
     _print_rows(console, "runs", ("run", "state", "rows", "rejected", "seconds"), runs)
+
+
+def _of_table(table: dict[str, Any]) -> str:
+    """The line on the table."""
+    if "error" in table:
+        return f"{table['kind']} table: {table['error']}"
+    behind = f"behind: {table['to_add']} parts to add, {table['to_remove']} to take out; run again"
+    said = "up to date" if table["up_to_date"] else behind
+    return f"{table['kind']} table {table['table']}, version {table['version']}: {said}"
 
 
 def _print_rows(

@@ -98,14 +98,28 @@ def recover(store: Store, run: str) -> Ledger:
     """
     ledger = read_ledger(store)
     rejects = store.names(REJECTS)
-    void = _uncommitted(ledger, _rejects_commits(store, ledger, set(rejects)))
-    left = Ledger(f for parts in ledger.units.values() for f in parts if f.unit not in void)
+    left = _counting(store, ledger, rejects)
+    void = ledger.units.keys() - left.units.keys()
     counting = {u[-1].name for u in left.units.values() if u[-1].rejected}
     gone = [f"{DATA}/{f.name}" for unit in sorted(void) for f in ledger.units[unit]]
     gone += [f"{REJECTS}/{name}" for name in rejects if name not in counting]
     gone += [f"{ASIDE}/{name}" for name in store.names(ASIDE)]
     remove(store, run, gone)
     return left
+
+
+def read_counting(store: Store) -> Ledger:
+    """What counts at this moment; removes nothing, so a run may be committing meanwhile.
+
+    A unit that is being retried or committed anew may be left out, and be there the next time.
+    """
+    return _counting(store, read_ledger(store), store.names(REJECTS))
+
+
+def _counting(store: Store, ledger: Ledger, rejects: Iterable[str]) -> Ledger:
+    """The ledger without the units that do not count; `rejects` are the names that are there."""
+    void = _uncommitted(ledger, _rejects_commits(store, ledger, set(rejects)))
+    return Ledger(f for parts in ledger.units.values() for f in parts if f.unit not in void)
 
 
 def remove(store: Store, run: str, names: Iterable[str]) -> None:

@@ -126,6 +126,12 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     )
 
 
+def check_options(pipeline: Pipeline, file: str, base: Path) -> None:
+    """Check the stages' options, which needs neither source nor models. Raises UsageError."""
+    for number, spec in enumerate(pipeline.stages, 1):
+        _stage(spec, f"{file}, stage {number} ({spec.task})", base)
+
+
 def describe(step: Step) -> dict[str, Any]:
     """Everything about a step that can change an answer; the fingerprint is made of it."""
     return {
@@ -141,19 +147,24 @@ def describe(step: Step) -> dict[str, Any]:
     }
 
 
-def _step(
-    pipeline: Pipeline, spec: StageSpec, number: int, where: str, base: Path, cache: Path
-) -> Step:
-    """One stage without its wiring: class, options, models, device."""
+def _stage(spec: StageSpec, where: str, base: Path) -> Stage:
+    """A stage's class with its options."""
     try:
         kind = catalog.stage_class(spec.task)
-        stage = kind.model_validate(spec.options, context={"base": base})
+        return kind.model_validate(spec.options, context={"base": base})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     except ValidationError as error:
         raise UsageError(
             "\n".join(_explain_option(where, spec, e) for e in error.errors())
         ) from None
+
+
+def _step(
+    pipeline: Pipeline, spec: StageSpec, number: int, where: str, base: Path, cache: Path
+) -> Step:
+    """One stage without its wiring: class, options, models, device."""
+    stage = _stage(spec, where, base)
     model, reads = resolve_model(pipeline, spec, stage, where, base, cache)
     on_gpu = spec.resources.gpus > 0
     precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision

@@ -94,12 +94,20 @@ def drops(pipeline: Pipeline, files: Sorted) -> bool:
 
 
 def check_deletions(pipeline: Pipeline, ledger: Ledger, files: Sorted) -> None:
-    """Refuse deleted files under on_delete: error; under drop, too many of them at once.
+    """Refuse deleted files under on_delete: error, and of tables under keep; under drop, too many
+    of them at once.
 
     Raises UsageError.
     """
-    if not files.deleted or pipeline.on_delete == "keep":
+    if not files.deleted or (pipeline.on_delete == "keep" and not pipeline.source.rewrites):
         return
+    if pipeline.on_delete == "keep":
+        raise UsageError(
+            f"{_deleted_message(files.deleted)}.\n"
+            "  rows of the table were deleted or updated, and rows that stood in the same files "
+            "may stand in new ones,\n  so on_delete: keep would let them stand twice\n"
+            "  to take the old rows back and answer the new files:   on_delete: drop"
+        )
     if pipeline.on_delete == "error":
         raise UsageError(
             f"{_deleted_message(files.deleted)}.\n"

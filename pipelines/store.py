@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ PATIENCE_SECONDS = 120.0
 """A commit takes milliseconds, a slow disk seconds: a lock held this long is a stopped process."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+"""What file systems without hard links, or with no more of them for a file, answer."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,24 @@ class Store:
         """Put a file in place in one step, also over an older one. Raises SinkFailed."""
         self._try(self._put_local if self.is_local else self._put_remote, name, content)
 
+    def alias(self, name: str, other: str) -> None:
+        """Give a file a second name, which keeps this content when the first one gets another.
+
+        It takes no room on a disk that knows hard links, and is a copy elsewhere. Raises
+        FileNotFoundError, SinkFailed.
+        """
+        aside = self.full(f"{ASIDE}/{secrets.token_hex(8)}")
+        try:
+            _link(self.full(name), aside)
+            Path(aside).replace(self.full(other))
+            # Two names of one file: the system calls the rename done, and leaves both.
+            Path(aside).unlink(missing_ok=True)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            Path(aside).unlink(missing_ok=True)
+            raise self._failed(error) from None
+
     def delete(self, name: str) -> None:
         """Delete a file; it may be gone already."""
         try:
@@ -176,7 +198,7 @@ class Store:
         except OSError:
             Path(aside).unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def _put_remote(self, name: str, content: bytes | pa.Buffer) -> None:
         """An object appears when its upload is complete; one write, so it is whole or absent."""
@@ -204,7 +226,17 @@ class Store:
         return SinkFailed(f"the output {where} cannot be used: {error}")
 
 
-def _sync_folder(folder: Path) -> None:
+def _link(path: str, other: str) -> None:
+    """Make a hard link, or a copy where the file system has none."""
+    try:
+        os.link(path, other)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(path, other)
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

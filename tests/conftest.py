@@ -12,6 +12,14 @@ from actors.stage import ModelFiles
 from tests.world import World
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the tests: one all that need Ray, for one Ray at a time is what two
+    cores bear; the other, file by file, the rest."""
+    for item in items:
+        group = "ray" if item.get_closest_marker("ray") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ModelFiles]:
     """Build a tiny model by one of the builders in tests/tiny, or find it built.

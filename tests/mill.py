@@ -15,16 +15,19 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.ledger import Ledger, read_ledger, recover, rejected_rows
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, rejected_rows
 from pipelines.lock import NAME, Lock
 from pipelines.parts import KEYS, REJECT, REJECT_TYPE, Footer, answers_of, commit
+from pipelines.sinks import ParquetSink, Sink
 from pipelines.spec import Pipeline
 from pipelines.state import sort_files, withdraw_old
 from pipelines.store import DATA, REJECTS, Store
 from pipelines.units import Cutter, Extent, SourceFile, Unit, pieces
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEMA = pa.schema([*KEYS, ("text", pa.string()), (REJECT, REJECT_TYPE)])
+COLUMNS = pa.schema([*KEYS, ("text", pa.string())])
+PARQUET = ParquetSink(path="out")
+SCHEMA = COLUMNS.append(pa.field(REJECT, REJECT_TYPE))
 
 Place = tuple[str, int]
 
@@ -76,14 +79,18 @@ class Crashing(Store):
     left: list[int] = field(default_factory=list)
 
     def put(self, name, content) -> None:
-        self._step()
+        self.step()
         super().put(name, content)
 
     def delete(self, name: str) -> None:
-        self._step()
+        self.step()
         super().delete(name)
 
-    def _step(self) -> None:
+    def alias(self, name: str, other: str) -> None:
+        self.step()
+        super().alias(name, other)
+
+    def step(self) -> None:
         if self.left[0] <= 0:
             # What a process that dies while it writes leaves behind.
             Path(self.full("_gristmill/aside"), secrets.token_hex(4)).write_bytes(b"half a part")
@@ -92,9 +99,17 @@ class Crashing(Store):
 
 
 def run(
-    store: Store, corpus: Corpus, retry: bool = False, rows: int = 3, on_delete: str = "keep"
+    store: Store,
+    corpus: Corpus,
+    retry: bool = False,
+    rows: int = 3,
+    on_delete: str = "keep",
+    sink: Sink = PARQUET,
 ) -> None:
-    """Answer what is not answered, in units of `rows` rows; or, with `retry`, what is rejected."""
+    """Answer what is not answered, in units of `rows` rows; with `retry`, what is rejected too.
+
+    A table is published after each unit.
+    """
     store.prepare()
     run_id = secrets.token_hex(3)
     with Lock(store, run_id).held():
@@ -109,9 +124,18 @@ def run(
             for piece in pieces(extents[file.name], ledger.answered(file))
         )
         retries = list(_retries(store, ledger, extents)) if retry else []
+        publish(store, sink, run_id, settled=False)
         for unit, part, generation, tried in (*retries, *_units(waiting, rows)):
             said = footer(corpus, unit, part, generation, run_id)
             commit(store, corpus.table(unit), said, tried)
+            publish(store, sink, run_id, settled=False)
+        publish(store, sink, run_id, settled=True)
+
+
+def publish(store: Store, sink: Sink, run_id: str, settled: bool) -> None:
+    """Bring the table, if it is one, up to what counts."""
+    if sink.is_table:
+        sink.publish(store, read_counting(store), COLUMNS, run_id, settled)
 
 
 def pipeline(on_delete: str) -> Pipeline:

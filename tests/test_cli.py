@@ -16,6 +16,7 @@ from jobs.cli import main
 from jobs.run import prepare
 from pipelines.file import load, parse
 from pipelines.pools import sizes
+from pipelines.sources import KINDS
 from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
@@ -133,7 +134,7 @@ VALUES: list[tuple[dict[str, Any], str]] = [
     ({"sink": "out"}, "p.yaml: 'sink' should be a mapping, not 'out'."),
     (
         {"sink": {"kind": "kafka", "path": "x"}},
-        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet.",
+        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet, delta, iceberg.",
     ),
     (
         {"source": {"kind": "jsonl", "path": 5}},
@@ -184,8 +185,7 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_kind_of_source_that_is_not_there_is_refused(kind: str, refused: Refused) -> None:
     said = refused("plan", pipeline(source={"kind": kind, "path": "x"}))
-    kinds = "kinds: parquet, jsonl, csv, text, images, audio, video."
-    assert said == f"p.yaml, source: {SOURCES[kind]}; {kinds}"
+    assert said == f"p.yaml, source: {SOURCES[kind]}; kinds: {', '.join(KINDS)}."
 
 
 def test_a_source_that_is_not_there_is_told_with_its_neighbours(

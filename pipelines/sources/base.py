@@ -79,6 +79,10 @@ class Source(BaseModel):
     """Options that say where the source lies or how much of it there is, not what its rows are:
     another value of them is the same pipeline."""
 
+    rewrites: ClassVar[bool] = False
+    """Whether files that vanish may have left rows in new files: keeping the answers of the old
+    ones would then let rows stand twice."""
+
     def describe(self) -> dict[str, Any]:
         """Return what decides which rows the source has and what they are called."""
         return self.model_dump(mode="json", exclude=set(self.where))
