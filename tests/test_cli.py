@@ -14,14 +14,14 @@ from actors.errors import UsageError
 from actors.stage import ModelFiles
 from jobs.cli import main
 from jobs.run import prepare
-from pipelines.file import load, parse
+from pipelines.file import Pipeline, load, parse
 from pipelines.pools import sizes
 from pipelines.sources import KINDS
 from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
 AT = f"p.yaml, stage 1 ({ECHO})"
-TOP = "name, source, stages, models, keep, on_change, on_delete, errors, sink"
+TOP = ", ".join(Pipeline.model_fields)
 FILES = "path, extensions, partitions, partition_types, schema, settle"
 Refused = Callable[..., str]
 

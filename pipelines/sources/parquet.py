@@ -3,9 +3,9 @@
 The schema is checked before any value is converted, because a file may carry pickles.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 from pyarrow import parquet as pq
@@ -51,7 +51,7 @@ class Parquet(Files):
         """Return the first file's columns; the other files are checked when they are opened."""
         try:
             with opened_parquet(files[0]) as opened:
-                return offered(_without_extensions(opened.schema_arrow))
+                return offered(without_extensions(opened.schema_arrow))
         except UNREADABLE as error:
             raise failed(files[0], error) from error
 
@@ -114,11 +114,13 @@ def _groups(footer: pq.FileMetaData) -> list[_Group]:
 
 
 @contextmanager
-def opened_parquet(file: SourceFile) -> Iterator[pq.ParquetFile]:
+def opened_parquet(
+    file: SourceFile, opening: Callable[[SourceFile], Any] = open_file
+) -> Iterator[pq.ParquetFile]:
     """Open a file without reading ahead. Raise SourceFailed for one that carries pickles, and one
     of `UNREADABLE` for one that is no Parquet."""
     ahead = REMOTE_READ_AHEAD if file.home else READ_AHEAD
-    with open_file(file) as stream:
+    with opening(file) as stream:
         opened = pq.ParquetFile(stream, buffer_size=ahead, pre_buffer=False)
         for field in opened.schema_arrow:
             if pickled := PICKLES & set(_extensions(field)):
@@ -145,7 +147,7 @@ def _extensions(field: pa.Field) -> Iterator[str]:
             yield from _extensions(inner.field(place))
 
 
-def _without_extensions(schema: pa.Schema) -> pa.Schema:
+def without_extensions(schema: pa.Schema) -> pa.Schema:
     """Return the schema with the storage in place of extension types, registered or not."""
     return pa.schema([(f.name, getattr(f.type, "storage_type", f.type)) for f in schema])
 
