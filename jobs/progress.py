@@ -136,7 +136,7 @@ def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome
     # Of those that changed, the lines above tell what became.
     for line in sentences(outcome.source.counts() | {"changed": 0}):
         console.print(line)
-    if left_out:
+    if left_out.keys() - outcome.source.drifted.keys():
         console.print("run again to answer what is left")
     if outcome.exit_code == 3:
         share = outcome.rejected / (outcome.rows + outcome.rejected)

@@ -68,9 +68,11 @@ def packed(columns: pa.Schema) -> str:
 
 
 def known_columns(store: Store) -> pa.Schema:
-    """The source's columns as the runs read them whose rows the output holds; else none."""
+    """The source's columns as the runs read them whose rows the output has or holds back; else
+    none."""
     said = [record.reads for record in records(store) if record.reads][-1:]
-    if not said or not any(name.endswith(".parquet") for name in store.names(DATA)):
+    names = [name for place in (store, store.held) for name in place.names(DATA)]
+    if not said or not any(name.endswith(".parquet") for name in names):
         return pa.schema([])
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(said[0])))
 
