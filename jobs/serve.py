@@ -6,7 +6,7 @@ import re
 import shlex
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -83,14 +83,21 @@ def _taken(place: Place, error: OSError) -> str:
     )
 
 
-def serve(plan: Plan, place: Place, bounds: Bounds, address: str | None, told: Any = print) -> None:
-    """Answer until interrupted; then let who is inside finish. `told` hears that it is up.
+def serve(
+    plan: Plan,
+    place: Place,
+    bounds: Bounds,
+    address: str | None,
+    up: Callable[[str], None],
+    told: Callable[[str], None],
+) -> None:
+    """Answer until interrupted; then let who is inside finish. `up` hears where it answers.
 
     Raises UsageError, RunFailed, KeyboardInterrupt (when it is interrupted again).
     """
     check_place(place)
     with connected(address) as capacity, _started(plan, place, bounds, capacity) as ingress:
-        told(f"{place.url} answers; its columns:  {place.url}/docs")
+        up(place.url)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -10,14 +10,12 @@ from pydantic import Field, field_validator
 
 from actors.errors import SinkFailed, UsageError
 from pipelines.sinks.table import Conflict, TableSink
+from pipelines.sources.iceberg_table import no_secrets
 from pipelines.sources.listing import shown
 from pipelines.store import Store
 
 OUTPUT, COLUMNS = "gristmill.output", "gristmill.columns"
 """Properties of the table: whose it is, and the columns that it was made with."""
-
-SECRET = ("secret", "password", "token", "credential", "access-key", "session")
-"""Parts of the names of catalog properties that do not belong in a file."""
 
 MERGED = {
     "commit.manifest-merge.enabled": "true",
@@ -53,14 +51,7 @@ class IcebergSink(TableSink):
     @classmethod
     def _no_secrets(cls, given: dict[str, str]) -> dict[str, str]:
         """Properties are kept in each run's record, which is for everybody to read."""
-        for key in given:
-            if any(word in key.lower() for word in SECRET):
-                name = given.get("name", "default")
-                raise ValueError(
-                    f"holds {key!r}: secrets do not belong in a pipeline file. Put it into "
-                    f"~/.pyiceberg.yaml or the environment, under the catalog's name {name!r}"
-                )
-        return given
+        return no_secrets(given)
 
     def named(self, store: Store) -> str:
         """The table's name, and its catalog's."""
