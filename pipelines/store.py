@@ -264,6 +264,8 @@ def _link(path: str, other: str) -> None:
         if error.errno not in NO_LINKS:
             raise
         shutil.copyfile(path, other)
+        with Path(other).open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
