@@ -126,7 +126,7 @@ def _started(plan: Plan, place: Place, bounds: Bounds, capacity: Capacity) -> It
         )
         yield ray_serve.run(app, name=name, route_prefix="/", logging_config=quiet)
     except RuntimeError as error:
-        raise RunFailed(_why(name, error)) from None
+        raise RunFailed(why(name, error)) from None
     finally:
         with contextlib.suppress(RuntimeError):
             ray_serve.delete(name) if was_there else ray_serve.shutdown()
@@ -169,7 +169,7 @@ def _drain(ingress: Any, bounds: Bounds) -> None:
         raise RunFailed(f"requests were under way for more than {limit:g} s, and were ended")
 
 
-def _why(name: str, error: RuntimeError) -> str:
+def why(name: str, error: RuntimeError) -> str:
     """What kept an application from starting, in our own words where they are in Serve's."""
     ours = re.findall(r"actors\.errors\.\w+: (.+)", str(error))
     return f"{name} cannot be served: {ours[-1] if ours else str(error).splitlines()[-1]}"

@@ -10,7 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.serve import Place, check_place
+from jobs.serve import Place, check_place, why
 from pipelines.serving.token import bears, check_token, digest_of
 from tests.service import free_port
 
@@ -120,3 +120,9 @@ def test_the_config_s_builder_makes_a_deployment_of_each_stage(place: Path) -> N
     assert b"0123456789abcdef" not in repr(ingress.init_args).encode()
     assert stage._bound_deployment._deployment_config.autoscaling_config.max_replicas == 3
     assert main(["serve", "build", "p.yaml", "-o", "no/serve.yaml"]) == 2
+
+
+def test_a_stage_that_does_not_load_is_told_in_our_words() -> None:
+    said = "Deploying app failed:\n  File x\nactors.errors.StageFailed: Echo could not load: gone\n"
+    assert why("try", RuntimeError(said)) == "try cannot be served: Echo could not load: gone"
+    assert why("try", RuntimeError("Serve is ill")) == "try cannot be served: Serve is ill"
