@@ -4,11 +4,13 @@
 
 The pipeline is one stage, text-embedding with the embedded MiniLM, on one replica with one thread.
 Each client sends one row of 12 to 60 words, waits for its answer, and sends the next. The bare loop
-is the same worker in this process, without HTTP, Ray or Serve: given one row at a time, and 64.
+is the same worker in this process, without HTTP, Ray or Serve: given one row at a time, and 64. It
+is measured anew before each number of clients, because what else the machine does changes.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -82,8 +85,19 @@ def row(name: str, took: list[float], seconds: float, rows: int = 1) -> str:
     return f"| {name} | {half:.1f} | {most:.1f} | {len(took) * rows / seconds:.0f} |"
 
 
-def served(seconds: float) -> list[str]:
-    """A row of the table for each number of clients, from a service of our own."""
+def lines_of(url: str, cache: Path, seconds: float) -> Iterator[str]:
+    """The table's rows, in the order in which they are measured."""
+    for clients in CLIENTS:
+        for together in (1, 64):
+            took = bare(cache, seconds, together)
+            yield row(f"bare loop, {together} at a time", took, sum(took), together)
+        took = asyncio.run(asked(url, clients, seconds))
+        yield row(f"**service, {clients} clients**", took, seconds)
+
+
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """Where a service of our own answers."""
     with tempfile.TemporaryDirectory() as folder:
         file, port = Path(folder, "p.yaml"), free_port()
         file.write_text(json.dumps(PIPELINE))
@@ -91,11 +105,7 @@ def served(seconds: float) -> list[str]:
         process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            url = json.loads(process.stdout.readline())["url"]
-            return [
-                row(f"service, {n} clients", asyncio.run(asked(url, n, seconds)), seconds)
-                for n in CLIENTS
-            ]
+            yield json.loads(process.stdout.readline())["url"]
         finally:
             process.terminate()
             process.wait(60)
@@ -107,10 +117,8 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     cache = Path(os.environ.get("GRISTMILL_CACHE", "~/.cache/gristmill")).expanduser()
     lines = ["| what | p50, ms | p99, ms | rows/s |", "| --- | ---: | ---: | ---: |"]
-    for together in (1, 64):
-        took = bare(cache, seconds, together)
-        lines.append(row(f"bare loop, {together} at a time", took, sum(took), together))
-    lines += served(seconds)
+    with served() as url:
+        lines += lines_of(url, cache, seconds)
     print("\n".join(lines))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"\n{os.cpu_count()} cores; load over 1, 5, 15 minutes at the end: {load}")
