@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,6 +16,9 @@ from actors.errors import UsageError
 from jobs import webhook
 from jobs.cli import main
 from jobs.run import Outcome
+from jobs.schedules.schedule import Fire, Schedule
+from jobs.schedules.store import Schedules
+from jobs.schedules.telling import tell_failed
 from jobs.telling import _ended
 from jobs.webhook import tell
 from pipelines.dispatch import Status
@@ -216,3 +220,27 @@ def test_a_source_that_is_gone_is_told_too(receiver: Receiver, tmp_path: Path, c
     assert (body["event"], body["pipeline"], body["exit_code"]) == ("failed", "nightly", 2)
     assert "nothing" in body["message"]
     assert body["message"] in capsys.readouterr().err
+
+
+def test_a_fire_that_failed_for_good_is_told(receiver: Receiver, tmp_path: Path) -> None:
+    data = {
+        "name": "nightly",
+        "source": {"kind": "jsonl", "path": "in"},
+        "stages": [{"task": "tests.stages.echo:Echo"}],
+        "sink": {"path": "out"},
+        "notify": {"webhook": receiver.url},
+    }
+    (tmp_path / "p.yaml").write_text(json.dumps(data))
+    schedules = Schedules(tmp_path / "schedules.db")
+    schedule = Schedule("night", "p.yaml", str(tmp_path), "0 3 * * *", "UTC", created=time.time())
+    schedules.add(schedule)
+    failed = Fire(
+        1, "night", 0, "cron", "failed", "killed by signal 9", 0.0, 4, *[None] * 8
+    )  # fmt: skip
+    thread = tell_failed(schedules, failed)
+    assert thread is not None
+    thread.join(30)
+    ((_, _, body),) = receiver.told
+    assert (body["event"], body["schedule"], body["attempts"]) == ("failed", "night", 4)
+    assert body["fire"] == "1970-01-01T00:00:00+00:00"
+    assert tell_failed(schedules, replace(failed, schedule="gone")) is None

@@ -201,6 +201,7 @@ def _history(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from jobs.schedules.loop import Loop
+    from jobs.schedules.telling import tell_failed
 
     schedules = _schedules(args)
     failed = []
@@ -209,7 +210,10 @@ def _run(args: argparse.Namespace) -> int:
         failed.extend([fire] if fire.state == "failed" else [])
         _print_event(schedules, fire, args.json)
 
-    loop = Loop(schedules, args.at_once, heard)
+    def notify(fire: "Fire") -> None:
+        tell_failed(schedules, fire)
+
+    loop = Loop(schedules, args.at_once, heard, notify)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.drain())
     if not args.once:
