@@ -15,7 +15,8 @@ from pipelines.plan import Plan
 from pipelines.spec import Pipeline
 
 if TYPE_CHECKING:
-    from jobs.run import Options, Outcome, Prepared
+    from jobs.prepare import Prepared
+    from jobs.run import Options, Outcome
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import yaml
 from actors.errors import UsageError
 from actors.stage import ModelFiles
 from jobs.cli import main
-from jobs.run import prepare
+from jobs.prepare import prepare
 from pipelines.file import Pipeline, load, parse
 from pipelines.pools import sizes
 from pipelines.sources import KINDS
