@@ -10,16 +10,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from actors.errors import GristmillError, RunFailed, StillWritten, UsageError
+from jobs.gates import Decision, check_alone, opened, settle, target
 from jobs.session import connected
+from jobs.telling import telling
 from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Status
 from pipelines.flow import Job
-from pipelines.ledger import Ledger, read_counting, read_ledger, recover, remove
+from pipelines.ledger import Ledger, read_all, read_counting, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan, make_plan
 from pipelines.pools import sizes
-from pipelines.record import Record, check_same, is_news, known_speed, write
+from pipelines.record import Record, check_same, is_news, known_columns, known_speed, packed, write
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sinks.publishing import publishing
 from pipelines.sources.listing import shown
@@ -39,6 +43,7 @@ from pipelines.state import (
 )
 from pipelines.store import DATA, OURS, REJECTS, Store
 from pipelines.units import SourceFile
+from pipelines.verdict import Verdict
 
 VERSIONS = ("gristmill", "ray", "torch", "transformers", "pyarrow", "pillow")
 
@@ -52,6 +57,9 @@ class Options:
     address: str | None = None
     fresh: bool = False
     reuse: str | None = None
+    held: Decision | None = None
+    lineage: str | None = None
+    lineage_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ class Prepared:
 class Outcome:
     """What a run came to. `status` is this run; `rows` and `rejected` the whole output now.
 
-    `ignored` counts files that changed since they were answered, under on_change: ignore.
+    `verdict` is what the gates said, if they had rows to look at. `ignored` counts files that
+    changed since they were answered, under on_change: ignore.
     """
 
     run: str
@@ -83,35 +92,56 @@ class Outcome:
     max_rejected: float
     ignored: int = 0
     source: Arrivals = field(default_factory=Arrivals)
+    verdict: Verdict | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
-        return asdict(self) | {"exit_code": self.exit_code}
+        return asdict(self) | {"exit_code": self.exit_code, "held": self.held}
+
+    @property
+    def held(self) -> int:
+        """Rows that wait, because a gate did not hold."""
+        waits = self.verdict is not None and self.verdict.state == "held"
+        return self.verdict.rows + self.verdict.rejected if waits and self.verdict else 0
 
     @property
     def exit_code(self) -> int:
-        """1 if files were left out, 3 if too many rows are rejected, else 0."""
-        if self.status is not None and self.status.left_out:
+        """1 if files were left out or rows are held, 3 if too many rows are rejected, else 0."""
+        if self.held or (self.status is not None and self.status.left_out):
             return 1
         total = self.rows + self.rejected
         return 3 if total and self.rejected / total > self.max_rejected else 0
 
 
-def prepare(pipeline: Pipeline, file: str, base: Path, cache: Path) -> Prepared:
-    """List the source and check the plan; loads no model. Raises UsageError."""
+def prepare(
+    pipeline: Pipeline, file: str, base: Path, cache: Path, fresh: bool = False
+) -> Prepared:
+    """List the source and check the plan; loads no model. Raises UsageError, StillWritten.
+
+    With `fresh`, the types that earlier runs read do not bind.
+    """
     store = Store.at(pipeline.sink.path, base)
     try:
-        found = pipeline.source.files(base, lambda: read_ledger(store).files)
+        found = pipeline.source.files(base, lambda: read_all(store).files)
         files, waiting = pipeline.source.settled(found, time.time())
         if waiting and not files:
-            raise StillWritten(waiting_message(waiting))
-        schema = pipeline.source.offers(files)
+            raise StillWritten(waiting_message(waiting), waiting)
+        known = known_columns(store) if not fresh else pa.schema([])
+        schema = pipeline.source.offers(files, known, lambda: _new(files, store, fresh))
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
     plan = make_plan(pipeline, file, base, cache, schema)
     _check_apart(found, store)
     pipeline.sink.check(store, plan.columns)
     return Prepared(plan, tuple(files), store, waiting)
+
+
+def _new(files: Sequence[SourceFile], store: Store, fresh: bool) -> Sequence[SourceFile]:
+    """The files that are not answered as they are, or all if the output is begun anew."""
+    if fresh:
+        return files
+    found = sort_files(files, read_all(store))
+    return [*found.todo, *found.changed]
 
 
 def run(
@@ -123,31 +153,48 @@ def run(
 
     Raises RunFailed and its kinds, UsageError, KeyboardInterrupt.
     """
+    run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+    with telling(prepared, options, run_id) as ended:
+        outcome = _run(prepared, options, watch, run_id)
+        ended(outcome)
+    return outcome
+
+
+def _run(
+    prepared: Prepared, options: Options, watch: Callable[[Plan, Status], None], run_id: str
+) -> Outcome:
     plan, store = prepared.plan, prepared.store
     check_output(store)
+    check_alone(options)
     reuse = _reuse(plan, store, options)
-    run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
     start = time.time()
     store.prepare()
     with Lock(store, run_id).held():
-        ledger = recover(store, run_id)
+        ledger, verdict = opened(
+            plan, store, run_id, options.held, lambda known: _dropped(prepared, known)
+        )
         if options.fresh:
             ledger = Ledger([])
-        files = _files(prepared, ledger)
+        files = Sorted((), (), ()) if options.held else _files(prepared, ledger)
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
-        has_work = _has_work(plan, ledger, files, options)
-        if has_work or drops(plan.pipeline, files) or is_news(store, source):
+        has_work = not options.held and _has_work(plan, ledger, files, options)
+        dropped = files.deleted if drops(plan.pipeline, files) else ()
+        news = not options.held and is_news(store, source)
+        if has_work or dropped or ledger.held or news:
             table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
             with _recorded(store, _record(plan, run_id, start)) as finish, table:
                 if has_work:
-                    job = Job(plan, store, run_id, reuse)
+                    job = Job(plan, target(plan, store), run_id, reuse)
                     ledger, status = _answer(job, prepared, ledger, files, options, watch)
                     source = _left(plan, source, status)
                 else:
                     ledger, _ = withdraw_old(plan.pipeline, store, ledger, files, run_id)
-                finish(status or Status(), source)
-        _publish(plan, store, run_id, ledger if status is None else None)
-    done = status or Status()
+                verdict = settle(plan, store, run_id, dropped) or verdict
+                finish(status or Status(), source, verdict)
+        held_back = plan.pipeline.gates is not None or verdict is not None
+        ledger = read_counting(store) if held_back else ledger
+        _publish(plan, store, run_id, ledger if status is None or held_back else None)
+    done = Status() if held_back else status or Status()
     return Outcome(
         run=run_id,
         output=store.shown,
@@ -158,6 +205,7 @@ def run(
         max_rejected=plan.pipeline.errors.max_rejected,
         ignored=len(files.changed) if plan.pipeline.on_change == "ignore" else 0,
         source=source,
+        verdict=verdict,
     )
 
 
@@ -187,13 +235,26 @@ def _files(prepared: Prepared, ledger: Ledger) -> Sorted:
     """The source's files against what is answered. Raises UsageError if they do not agree."""
     check_same(prepared.store, ledger, prepared.plan)
     check_root(prepared.files, ledger)
-    files = sort_files(prepared.files, ledger, prepared.waiting)
+    files = _sorted(prepared, ledger)
     check_changes(prepared.plan.pipeline, files)
+    return files
+
+
+def _sorted(prepared: Prepared, ledger: Ledger) -> Sorted:
+    """The files sorted, when those that seem deleted are. Raises UsageError if too many are."""
     pipeline = prepared.plan.pipeline
+    files = sort_files(prepared.files, ledger, prepared.waiting)
     if files.deleted and (pipeline.on_delete != "keep" or pipeline.source.rewrites):
         files = _looked_again(prepared, ledger, files)
-    check_deletions(prepared.plan.pipeline, ledger, files)
+    check_deletions(pipeline, ledger, files)
     return files
+
+
+def _dropped(prepared: Prepared, ledger: Ledger) -> tuple[str, ...]:
+    """The deleted files whose rows go. Raises UsageError."""
+    if prepared.plan.pipeline.on_delete != "drop":
+        return ()
+    return _sorted(prepared, ledger).deleted
 
 
 def _looked_again(prepared: Prepared, ledger: Ledger, files: Sorted) -> Sorted:
@@ -246,12 +307,13 @@ def _answer(
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
-    plan, store, pipeline = job.plan, job.store, job.plan.pipeline
+    plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
     speed = known_speed(store, plan)
     with connected(options.address) as capacity:
         pools = sizes(plan, capacity.cpus, capacity.gpus, speed)
         if options.fresh:
             _clear(store, job.run)
+            _clear(store.held, job.run)
         ledger, files = withdraw_old(pipeline, store, ledger, files, job.run)
         retries = (
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
@@ -286,7 +348,11 @@ def _record(plan: Plan, run_id: str, start: float) -> Record:
         stopped=None,
         fingerprint=plan.fingerprint,
         description=plan.description,
-        pipeline=_without_secrets(plan.pipeline.model_dump(mode="json")),
+        pipeline=_without_secrets(
+            # The address of a webhook often is its password.
+            plan.pipeline.model_dump(mode="json", by_alias=True, exclude={"notify": {"webhook"}})
+        ),
+        reads=packed(plan.read),
         versions={name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
     )
 
@@ -301,16 +367,18 @@ def _without_secrets(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _recorded(store: Store, record: Record) -> Iterator[Callable[[Status, Arrivals], None]]:
+def _recorded(
+    store: Store, record: Record
+) -> Iterator[Callable[[Status, Arrivals, Verdict | None], None]]:
     """Keep the run's record: when it starts, and how it ended."""
     write(store, record)
     ended = replace(record, state="failed")
 
-    def finish(status: Status, source: Arrivals) -> None:
+    def finish(status: Status, source: Arrivals, verdict: Verdict | None) -> None:
         nonlocal ended
         ended = replace(
             record,
-            state="done",
+            state="held" if verdict is not None and verdict.state == "held" else "done",
             rows=status.rows,
             rejected=status.rejected,
             steps={label: asdict(step.report) for label, step in status.steps.items()},

@@ -69,9 +69,9 @@ def _value(name: str, where: str) -> str:
 
 
 def check_none(data: Any, file: str) -> None:
-    """Refuse a pipeline with a password or a key in a URI. Raises UsageError, which names the
-    place and not the value."""
-    places = ["".join(f"{part}." for part in where)[:-1] for where in _found(data, ())]
+    """Refuse a pipeline with a password or a key in it. Raises UsageError, which names the place
+    and not the value."""
+    places = [".".join(where) for where in _found(data, ())]
     if places:
         raise UsageError(
             f"{file}: {', '.join(places)} holds a password or a key, which would be stored with "

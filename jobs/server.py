@@ -29,6 +29,9 @@ TIMEOUT_SECONDS = (10.0, 60.0)
 MARK = "gristmill"
 """Key of the metadata that tells jobs of ours, with the version that submitted them."""
 
+NOISY = (sdk.__name__, dashboard_sdk.__name__, "ray._private.runtime_env.packaging")
+"""Loggers of Ray that tell each upload and each connection that closes."""
+
 INTERRUPTED = 130
 PASSED = (0, 1, 2, 3, INTERRUPTED)
 """Exit codes that mean something; a driver that ends with another one has failed."""
@@ -94,13 +97,13 @@ class Server:
         self.address = address_of(given)
         # Ray's client prefers these variables to the address that it is given.
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address
-        for module in (sdk, dashboard_sdk):
-            logging.getLogger(module.__name__).setLevel(logging.ERROR)
+        for name in NOISY:
+            logging.getLogger(name).setLevel(logging.ERROR)
         with _asking(self.address):
             try:
                 self._client = _Client(self.address)
                 theirs = self._client.cluster_version()
-            except (RuntimeError, ValueError, KeyError) as error:
+            except (RuntimeError, ValueError, KeyError, TypeError) as error:
                 raise ClusterFailed(_no_job_server(self.address, error)) from None
         check_version(self.address, theirs, ray.__version__)
 
@@ -181,7 +184,8 @@ class Server:
 
 def address_of(given: str | None) -> str:
     """The job server's address: the given one, $RAY_API_SERVER_ADDRESS, $RAY_ADDRESS, or this
-    machine's. Ray's own addresses (HOST:6379, ray://HOST:10001) stand for the host."""
+    machine's. Ray's own addresses (HOST:6379, ray://HOST:10001) stand for the host. Raises
+    UsageError for what is none of these."""
     if given or os.environ.get("RAY_API_SERVER_ADDRESS"):
         address = given or os.environ["RAY_API_SERVER_ADDRESS"]
         if "://" not in address and address not in ("auto", "local"):
@@ -193,6 +197,10 @@ def address_of(given: str | None) -> str:
     if re.match("https?://", address):
         return address.rstrip("/")
     host = urlsplit(address if "://" in address else f"ray://{address}").hostname
+    if not host or not re.match("ray://|[^:]*:[0-9]+$|[^:/]+$", address):
+        raise UsageError(
+            f"{address!r} is no address of a cluster.\n  write, for example:  --address {DEFAULT}"
+        )
     return f"http://{host}:{PORT}"
 
 
@@ -251,10 +259,10 @@ def _refused(address: str, error: Exception) -> str:
     said = str(error)
     if "Invalid authentication token" in said:
         what = "the token that is set here is not the cluster's"
-    elif "cannot be opened" in said or "no authentication token" in said.split("Note:")[0]:
-        what = "no token was found here"
+    elif "Missing authentication token" in said:
+        what = "none is sent from here"
     else:
-        what = "it takes none of ours"
+        what = said.split(". ")[0]
     return (
         f"the cluster at {address} asks for a token, and {what}.\n"
         "  export RAY_AUTH_MODE=token, and give the cluster's token in ~/.ray/auth_token (mode\n"

@@ -45,7 +45,7 @@ class Head:
 
     def __init__(self) -> None:
         # Sockets of Ray lie below, and their paths may have 107 characters.
-        self.folder = Path(tempfile.mkdtemp(prefix="gm-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="gmhead-", dir="/tmp"))
         self.token = self.folder / "token"
         self.token.write_text(TOKEN)
         self.token.chmod(0o600)

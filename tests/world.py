@@ -59,13 +59,14 @@ class World:
         ]
         self.file["keep"] = [f"upper{n}" for n in range(len(options))]
 
-    def prepare(self) -> Prepared:
+    def prepare(self, fresh: bool = False) -> Prepared:
         """List the source and check the pipeline."""
-        return prepare(parse(self.file, "test.yaml"), "test.yaml", self.path, self.path / "cache")
+        pipeline = parse(self.file, "test.yaml")
+        return prepare(pipeline, "test.yaml", self.path, self.path / "cache", fresh)
 
     def run(self, **options: Any) -> Outcome:
         """Run the pipeline as `gristmill run` does."""
-        return self.go(self.prepare(), **options)
+        return self.go(self.prepare(options.get("fresh", False)), **options)
 
     def go(self, prepared: Prepared, **options: Any) -> Outcome:
         """Run what is prepared."""

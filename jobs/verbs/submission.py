@@ -107,16 +107,19 @@ def _leaving(does: Does) -> Does:
         try:
             return does(args)
         except KeyboardInterrupt:
-            job = f"{args.id} " if args.id else ""
-            _say(f"left; the job {job}is not: gristmill stop {args.id or 'ID'}  ends it")
+            id = args.id or "ID"
+            _say(f"left; a job that was submitted goes on:  gristmill stop {id}  ends it")
             return 130
 
     return guarded
 
 
 def _submit(args: argparse.Namespace) -> int:
+    from actors.errors import UsageError
     from jobs.submission import Flags, check_here, order, submit
 
+    if (args.timeout or args.pending_timeout) and not args.wait:
+        raise UsageError("--timeout and --pending-timeout say how long to wait: add  --wait")
     flags = Flags(
         args.set, args.limit, args.retry_rejects, args.id, args.root, args.exclude, args.secret
     )
@@ -124,7 +127,7 @@ def _submit(args: argparse.Namespace) -> int:
     server = _server(args)
     if server.is_here:
         check_here(args.file, flags, cache_folder())
-    elif wanted.seen:
+    if wanted.seen:
         _say(f"all machines of the cluster must see: {', '.join(wanted.seen)}")
     job, new = submit(server, wanted)
     args.id = job.id
@@ -191,17 +194,24 @@ def _stop(args: argparse.Namespace) -> int:
     from jobs.submission import STOP_SECONDS
 
     server = _server(args)
-    before = server.job(args.id)
+    before = job = server.job(args.id)
     if not before.is_over:
         server.stop(args.id)
-    job = before if before.is_over else wait(server, args.id, Patience(STOP_SECONDS + 30))
+    if before.state == "running":
+        job = wait(server, args.id, Patience(STOP_SECONDS + 30))
     if args.json:
-        print_json(job.as_dict() | {"stopped": not before.is_over})
-    if before.is_over:
-        _say(f"job {job.id} has ended already: {job.state}")
-    else:
-        _say(f"job {job.id}: {job.state}; what is committed stays, submit it again to go on")
+        print_json(job.as_dict() | {"asked": not before.is_over})
+    _say(f"job {job.id} {_stopped(before, job)}")
     return 0
+
+
+def _stopped(before: "Job", job: "Job") -> str:
+    """What came of stopping a job."""
+    if before.is_over:
+        return f"has ended already: {job.state}"
+    if before.state == "pending":
+        return "has not started; Ray ends it when it does, or 15 minutes after it was submitted"
+    return f"is {job.state}; what is committed stays, submit it again to go on"
 
 
 def _ended(job: "Job") -> int:
