@@ -119,7 +119,8 @@ def _print_verdict(console: Console, outcome: Outcome) -> None:
             "  nothing is lost, and readers of the output do not see them; choose:\n"
             "    gristmill run FILE                  looks at them again, as after changing gates\n"
             "    gristmill run FILE --accept-held    makes them a part of the output as they are\n"
-            "    gristmill run FILE --discard-held   throws them away; the next run answers anew"
+            "    gristmill run FILE --discard-held   throws them away; the next run answers anew",
+            soft_wrap=True,
         )
 
 
