@@ -55,7 +55,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@mkdir -p .venv && touch .venv/unfinished
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv; a few minutes the first time"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded,diffusion,search,video,delta,iceberg,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded,diffusion,search,video,delta,iceberg,postgres,dev]'
 	@rm .venv/unfinished && touch $@
 
 # What is in the models' cache already is not fetched again.

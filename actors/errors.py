@@ -19,7 +19,7 @@ cross processes.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class GristmillError(Exception):
@@ -35,9 +35,20 @@ class UsageError(GristmillError):
 
 
 class StillWritten(GristmillError):
-    """Every file of the source is still being written; the next run will see them."""
+    """Every file of the source is still being written; the next run will see them.
+
+    `waiting` says why of each.
+    """
 
     exit_code = 0
+
+    def __init__(self, message: str, waiting: Mapping[str, str]) -> None:
+        super().__init__(message, waiting)
+        self.message = message
+        self.waiting = dict(waiting)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class RunFailed(GristmillError):

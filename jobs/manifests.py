@@ -122,7 +122,8 @@ def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
             f"--cron {wishes.cron!r}: Kubernetes has no L and no # in its schedules.\n"
             "  use  gristmill schedule,  or  --to systemd"
         )
-    paths = [pipeline.source.path, pipeline.sink.path]
+    given: Any = getattr(pipeline.source, "path", None)  # a database has none
+    paths = [given or (), pipeline.sink.path]
     flat = [p for each in paths for p in ([each] if isinstance(each, str) else each)]
     mount = wishes.claim.partition(":")[2] if wishes.claim else ""
     lost = [p for p in flat if "://" not in p and not (mount and p.startswith(f"{mount}/"))]

@@ -6,9 +6,9 @@ from typing import Any
 from rich.console import Console
 
 from actors.errors import GristmillError, SourceDrifted, SourceFailed, UsageError
-from jobs.run import Prepared, check_output
+from jobs.prepare import Prepared, check_output
 from pipelines.arrivals import sentences
-from pipelines.ledger import read_ledger
+from pipelines.ledger import read_all
 from pipelines.plan import Step
 from pipelines.record import check_same
 from pipelines.state import arrivals_of, check_changes, check_deletions, check_root, sort_files
@@ -22,7 +22,7 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
     """Everything that can be checked without loading a model. Raises UsageError."""
     plan, store = prepared.plan, prepared.store
     check_output(store)
-    ledger = read_ledger(store)
+    ledger = read_all(store)
     check_same(store, ledger, plan)
     files = sort_files(prepared.files, ledger, prepared.waiting)
     check_root(prepared.files, ledger)
@@ -44,6 +44,7 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
         "new": total - begun,
         "done": ledger.rows,
         "rejected": ledger.rejected,
+        "held": sum(f.rows for f in ledger.footers if f.name in ledger.held),
         "broken files": {name: str(why) for name, why in broken.items() if name not in drifted},
         "stages": [_stage(step) for step in plan.steps],
         "columns": {f.name: str(f.type) for f in plan.columns},
@@ -59,7 +60,7 @@ def _count(
 
     def rows(file: SourceFile) -> int | GristmillError:
         try:
-            return source.extent(file, columns).rows
+            return source.opens(file, columns).rows
         except (SourceFailed, UsageError) as error:
             return error
 
@@ -94,6 +95,7 @@ def print_plan(report: dict[str, Any]) -> None:
     console.print(
         f"{report['name']}: {report['files']} source files, {report['new']:,} rows new, "
         f"{report['done']:,} done, {report['rejected']:,} rejected"
+        + (f", {report['held']:,} of them held by gates" if report["held"] else "")
     )
     for stage in report["stages"]:
         model = f"  {stage['model']} at {stage['revision']}" if stage["model"] else ""

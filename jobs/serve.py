@@ -6,7 +6,7 @@ import re
 import shlex
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -83,14 +83,21 @@ def _taken(place: Place, error: OSError) -> str:
     )
 
 
-def serve(plan: Plan, place: Place, bounds: Bounds, address: str | None, told: Any = print) -> None:
-    """Answer until interrupted; then let who is inside finish. `told` hears that it is up.
+def serve(
+    plan: Plan,
+    place: Place,
+    bounds: Bounds,
+    address: str | None,
+    up: Callable[[str], None],
+    told: Callable[[str], None],
+) -> None:
+    """Answer until interrupted; then let who is inside finish. `up` hears where it answers.
 
     Raises UsageError, RunFailed, KeyboardInterrupt (when it is interrupted again).
     """
     check_place(place)
     with connected(address) as capacity, _started(plan, place, bounds, capacity) as ingress:
-        told(f"{place.url} answers; its columns:  {place.url}/docs")
+        up(place.url)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -119,7 +126,7 @@ def _started(plan: Plan, place: Place, bounds: Bounds, capacity: Capacity) -> It
         )
         yield ray_serve.run(app, name=name, route_prefix="/", logging_config=quiet)
     except RuntimeError as error:
-        raise RunFailed(_why(name, error)) from None
+        raise RunFailed(why(name, error)) from None
     finally:
         with contextlib.suppress(RuntimeError):
             ray_serve.delete(name) if was_there else ray_serve.shutdown()
@@ -162,7 +169,7 @@ def _drain(ingress: Any, bounds: Bounds) -> None:
         raise RunFailed(f"requests were under way for more than {limit:g} s, and were ended")
 
 
-def _why(name: str, error: RuntimeError) -> str:
+def why(name: str, error: RuntimeError) -> str:
     """What kept an application from starting, in our own words where they are in Serve's."""
     ours = re.findall(r"actors\.errors\.\w+: (.+)", str(error))
     return f"{name} cannot be served: {ours[-1] if ours else str(error).splitlines()[-1]}"

@@ -19,6 +19,7 @@ from pipelines.record import records
 from pipelines.sinks import AnySink, Sink
 from pipelines.sinks.table import RECORD
 from pipelines.store import OURS, REJECTS, Store
+from pipelines.verdict import verdicts
 
 
 def show(output: str, base: Path) -> dict[str, Any]:
@@ -33,13 +34,16 @@ def show(output: str, base: Path) -> dict[str, Any]:
             f"  name the folder that stands in the pipeline file under  sink: path:{_near(store)}"
         )
     ledger = read_ledger(store)
-    runs = list(records(store))
+    waiting = read_ledger(store.held)
+    runs = records(store)
     owner = lock.read(store)
     return {
         "output": output,
         "rows": ledger.rows,
         "rejected": ledger.rejected,
         "parts": sum(len(unit) for unit in ledger.units.values()),
+        "held": {"rows": waiting.rows, "rejected": waiting.rejected},
+        "gates": next(verdicts(store), None),
         "table": _table(store),
         "rejects": _reasons(store, ledger),
         "stages": runs[-1].description["steps"] if runs else [],
@@ -103,6 +107,14 @@ def print_output(report: dict[str, Any]) -> None:
         f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
         f"{report['parts']} parts"
     )
+    if any(report["held"].values()):
+        console.print(
+            f"held by gates, and not in these numbers: {report['held']['rows']:,} rows, "
+            f"{report['held']['rejected']:,} rejected"
+        )
+    if report["gates"] and report["gates"]["state"] == "held":
+        problems = [f for f in report["gates"]["findings"] if not f["holds"]]
+        _print_rows(console, "gates", ("gate", "expected", "seen", "action"), problems)
     if report["table"] is not None:
         console.print(_of_table(report["table"]))
     _print_rows(console, "rejects", ("stage", "reason", "rows"), report["rejects"])

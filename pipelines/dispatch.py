@@ -246,7 +246,7 @@ class Dispatcher:
         waiting: deque[tuple[SourceFile, Future[Extent]]] = deque()
         with ThreadPoolExecutor(OPENED_AHEAD) as pool:
             for file in files:
-                waiting.append((file, pool.submit(source.extent, file, self._columns)))
+                waiting.append((file, pool.submit(source.opens, file, self._columns)))
                 if len(waiting) > OPENED_AHEAD:
                     yield from self._opened(*waiting.popleft())
             while waiting:

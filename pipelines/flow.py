@@ -98,7 +98,7 @@ def read(job: Job, ticket: Ticket) -> UnitRows:
     plan = job.plan
     start = time.time()
     try:
-        done = plan.pipeline.source.read(ticket.unit, plan.read)
+        done = plan.pipeline.source.gives(ticket.unit, plan.read)
     except SourceFailed as error:
         empty = pa.schema([*KEYS, *plan.read, (REJECT, REJECT_TYPE)]).empty_table()
         left_out = {span.file.name: str(error) for span in ticket.unit.spans}

@@ -16,6 +16,7 @@ from actors.models.reference import ModelRef
 from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
+from pipelines.gates import check_gates
 from pipelines.models import config_at, resolve_model, resolve_others
 from pipelines.parts import KEYS, REJECT
 from pipelines.spec import Pipeline, Pool, Resources, StageSpec
@@ -108,6 +109,7 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     )
     needed = _needed_after(drafts, keep)
     columns = pa.schema([*KEYS, *((name, flowing.made[name][0]) for name in keep)])
+    check_gates(pipeline.gates, file, columns, list(flowing.made))
     description = {
         "source": pipeline.source.describe(),
         "steps": [describe(step) for step in steps],

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from actors import catalog
+from pipelines.gates import Gates
+from pipelines.notify import Notify
 from pipelines.sinks import AnySink
 from pipelines.sources import AnySource
 
@@ -92,4 +94,7 @@ class Pipeline(Spec):
         "keep", description="what to do with the rows of a source file that is not there any more"
     )
     errors: Errors = Errors()
+    gates: Gates | None = Field(None, description="checks on new rows before anybody sees them")
+    notify: Notify | None = Field(None, description="a webhook that is told how a run ended")
+    lineage: str | None = Field(None, min_length=1, description="file for OpenLineage events")
     sink: AnySink

@@ -8,6 +8,7 @@ from actors.errors import SourceFailed, UsageError
 from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Work
 from pipelines.flow import Ticket
+from pipelines.held import take_back
 from pipelines.ledger import Ledger, Rejected, rejected_rows, withdraw
 from pipelines.spec import Pipeline
 from pipelines.store import Store
@@ -128,12 +129,16 @@ def withdraw_old(
     pipeline: Pipeline, store: Store, ledger: Ledger, files: Sorted, run: str
 ) -> tuple[Ledger, Sorted]:
     """Withdraw what changed, under on_change: reprocess, and what is deleted, under on_delete:
-    drop, as one. Hold the lock."""
+    drop, as one. Hold the lock.
+
+    With gates, what stands in data stays until the new rows are released.
+    """
     changed = files.changed if pipeline.on_change == "reprocess" else ()
     deleted = files.deleted if drops(pipeline, files) else ()
     if not changed and not deleted:
         return ledger, files
-    ledger = withdraw(store, ledger, {*deleted, *(file.name for file in changed)}, run)
+    take = take_back if pipeline.gates else withdraw
+    ledger = take(store, ledger, {*deleted, *(file.name for file in changed)}, run)
     if changed:
         todo = tuple(sorted(files.todo + changed, key=_name))
         files = replace(files, changed=(), todo=todo)
@@ -147,7 +152,7 @@ def _deleted_message(deleted: Sequence[str]) -> str:
 def waiting_message(waiting: Mapping[str, str]) -> str:
     """What waits, where nothing else is there."""
     why = "\n".join(f"  {name}: {why}" for name, why in list(waiting.items())[:SHOWN])
-    return f"nothing to do yet: all {len(waiting)} files are still being written.\n{why}"
+    return f"nothing to do yet: every file there is ({len(waiting)}) is still being written.\n{why}"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -202,13 +207,14 @@ def _retry_unit(
 ) -> Unit | None:
     """The rejected rows as spans; None if one of their files is gone, changed or unreadable."""
     spans: list[Span] = []
+    versions = {a.file: a.version for a in ledger.units[rejected.footer.unit][0].answers}
     for name in dict.fromkeys(name for name, _ in rejected.attempts):
         file = files.get(name)
-        if file is None or ledger.has_changed(file):
+        if file is None or file.version != versions.get(name):
             return None
         rows = sorted(row for other, row in rejected.attempts if other == name)
         try:
-            opened[name] = opened.get(name) or pipeline.source.extent(file)
+            opened[name] = opened.get(name) or pipeline.source.opens(file)
         except SourceFailed:
             return None
         spans += [opened[name].span(start, stop) for start, stop in _runs(rows)]

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,10 @@ ASIDE = f"{OURS}/aside"
 """Where parts are written before they are put in place; on the same file system, so that the
 rename is one step. Nothing in it counts."""
 
+HELD = f"{OURS}/held"
+"""Where parts wait for the pipeline's gates: in folders of the output's own names, `data` and
+`rejects`, so that the same code works on both, and a release is a rename."""
+
 PATIENCE_SECONDS = 120.0
 """A commit takes milliseconds, a slow disk seconds: a lock held this long is a stopped process."""
 
@@ -37,10 +41,15 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 @dataclass(frozen=True)
 class Store:
-    """One output folder. `home` is the URI of its file system, empty for this machine."""
+    """One output folder. `home` is the URI of its file system, empty for this machine.
+
+    `area` is where its data and rejects lie inside the folder: at its top, or in HELD. The lock,
+    the records and what is written aside are the same for both.
+    """
 
     home: str
     path: str
+    area: str = field(default="", kw_only=True)
 
     @classmethod
     def at(cls, where: str, base: Path) -> "Store":
@@ -59,8 +68,13 @@ class Store:
         """The pyarrow file system."""
         return fs.FileSystem.from_uri(self.home)[0] if self.home else fs.LocalFileSystem()
 
+    @property
+    def held(self) -> "Store":
+        """The same output where parts wait for its gates."""
+        return replace(self, area=HELD)
+
     def __getstate__(self) -> dict[str, str]:
-        return {"home": self.home, "path": self.path}
+        return {"home": self.home, "path": self.path, "area": self.area}
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__dict__.update(state)
@@ -77,7 +91,8 @@ class Store:
 
     def full(self, name: str) -> str:
         """The path of a name inside the file system."""
-        return f"{self.path}/{name}"
+        inside = f"{self.area}/{name}" if self.area and not name.startswith(OURS) else name
+        return f"{self.path}/{inside}"
 
     def prepare(self) -> None:
         """Make the folders. Raises SinkFailed."""
@@ -149,6 +164,17 @@ class Store:
         except OSError as error:
             raise self._failed(error) from None
 
+    def move(self, name: str, to: str) -> None:
+        """Move a file in one step, also over an older one; it may be moved already.
+
+        On an object store, which has no rename, it is there twice for a moment.
+        """
+        info = self._try(self.system.get_file_info, self.full(name))
+        if info.type != fs.FileType.NotFound:
+            self._try(
+                self._move_local if self.is_local else self.system.move, *map(self.full, (name, to))
+            )
+
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """Held while a commit looks at the lock and puts its part in place."""
@@ -200,6 +226,10 @@ class Store:
             raise
         sync_folder(target.parent)
 
+    def _move_local(self, path: str, to: str) -> None:
+        Path(path).replace(to)
+        sync_folder(Path(to).parent)
+
     def _put_remote(self, name: str, content: bytes | pa.Buffer) -> None:
         """An object appears when its upload is complete; one write, so it is whole or absent."""
         with self.system.open_output_stream(self.full(name)) as stream:
@@ -234,6 +264,8 @@ def _link(path: str, other: str) -> None:
         if error.errno not in NO_LINKS:
             raise
         shutil.copyfile(path, other)
+        with Path(other).open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -56,9 +56,10 @@ class Nights(World):
         return {name for name, _ in self.data()}
 
     def table(self) -> pa.Table:
-        """All parts of data as one table; fails where their schemas differ."""
+        """All parts of data as one table, in the source's order; fails where schemas differ."""
         folder = self.path / "out" / "data"
-        return pa.concat_tables(pq.read_table(folder / name) for name in self.parts())
+        table = pa.concat_tables(pq.read_table(folder / name) for name in self.parts())
+        return table.sort_by([("_source", "ascending"), ("_row", "ascending")])
 
 
 @contextlib.contextmanager

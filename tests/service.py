@@ -3,6 +3,7 @@ no Ray between them."""
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ def plan_of(path: Path, cache: Path | None = None, **change: Any) -> Plan:
         **change,
     }
     return plan_service(parse(data, "p.yaml"), "p.yaml", path, cache or path)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
 
 
 class InProcess:

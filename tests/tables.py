@@ -24,6 +24,12 @@ def sink_of(kind: str, folder: Path) -> dict:
     return sink
 
 
+def plain_sink(kind: str, folder: Path) -> Sink:
+    """The sink of that block."""
+    made = {"delta": DeltaSink, "iceberg": IcebergSink}[kind]
+    return made(**sink_of(kind, folder))
+
+
 def iceberg(folder: Path) -> Table | None:
     """The Iceberg table of that sink."""
     try:

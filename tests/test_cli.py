@@ -13,15 +13,16 @@ import yaml
 from actors.errors import UsageError
 from actors.stage import ModelFiles
 from jobs.cli import main
-from jobs.run import prepare
-from pipelines.file import load, parse
+from jobs.prepare import prepare
+from pipelines.file import Pipeline, load, parse
 from pipelines.pools import sizes
 from pipelines.sources import KINDS
 from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
 AT = f"p.yaml, stage 1 ({ECHO})"
-TOP = "name, source, stages, models, keep, on_change, on_delete, errors, sink"
+TOP = ", ".join(Pipeline.model_fields)
+FILES = "path, extensions, partitions, partition_types, schema, settle"
 Refused = Callable[..., str]
 
 
@@ -43,9 +44,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
     def refused(*words: str) -> str:
         capsys.readouterr()
         assert main(words) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        return said.err.removeprefix("error: ").removesuffix("\n")
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.removeprefix("error: ").removesuffix("\n")
 
     return refused
 
@@ -82,12 +83,11 @@ KEYS = {
     "source": (
         {"source": {"kind": "text", "path": "x", "row": "line"}},
         "p.yaml, source: unknown key 'row' (did you mean 'rows'?).\n"
-        "  keys here: path, extensions, settle, kind, rows, encoding, max_bytes",
+        f"  keys here: {FILES}, kind, rows, encoding, max_bytes",
     ),
-    "resources": (
-        echo(resources={"cpu": 1}),
-        f"{AT}, resources: unknown key 'cpu' (did you mean 'cpus'?).\n"
-        "  keys here: cpus, gpus, memory",
+    "pool": (
+        echo(pool={"mn": 1}),
+        f"{AT}, pool: unknown key 'mn' (did you mean 'min'?).\n  keys here: min, max",
     ),
     "option": (
         echo(options={"sufix": "x"}),

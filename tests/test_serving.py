@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from actors.errors import UsageError
+from actors.errors import RunFailed, UsageError
 from tests.service import ECHO, plan_of, service
 from tests.tiny.voices import RATE, wav
 
@@ -181,9 +181,17 @@ def test_a_stage_that_fails_is_an_error_of_the_service(tmp_path: Path) -> None:
         assert answer.status_code == 500
         assert "ZeroDivisionError" in answer.json()["error"] and "Traceback" not in answer.text
 
+        client.stages.workers[0].answer = gone  # type: ignore[attr-defined]
+        answer = client.post("/rows", json={"rows": [{"text": "a"}]})
+        assert (answer.status_code, answer.json()) == (503, {"error": "its replica ended"})
+
 
 def broken(rows: Any) -> Any:
     return 1 / 0
+
+
+def gone(rows: Any) -> Any:
+    raise RunFailed("its replica ended")
 
 
 # files ----------------------------------------------------------------------------------------

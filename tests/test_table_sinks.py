@@ -215,9 +215,9 @@ def planned(tmp_path: Path, sink: dict) -> None:
 
 
 def test_object_stores_are_refused(tmp_path: Path) -> None:
-    sink = {"kind": "delta", "path": "s3://key:secret@bucket/out?region=us-east-1"}
+    store = Store.at("s3://key:secret@bucket/out?region=us-east-1", tmp_path)
     with pytest.raises(UsageError, match="s3://bucket/out is in an object store") as refused:
-        planned(tmp_path, sink)
+        crashing_sink("delta", tmp_path).check(store, COLUMNS)
     assert "secret" not in str(refused.value)
 
 

@@ -7,6 +7,7 @@ from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.clusters import CLUSTER, DOCTOR
 from jobs.verbs.manifests import RENDER
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.schedules import SCHEDULE
 from jobs.verbs.serving import SERVE
 from jobs.verbs.submission import LOGS, STATUS, STOP, SUBMIT, WAIT
 from jobs.verbs.verb import Group, Verb
@@ -24,6 +25,7 @@ VERBS: tuple[Verb | Group, ...] = (
     LOGS,
     STOP,
     WAIT,
+    SCHEDULE,
     RENDER,
     TRAIN,
     MODELS,

@@ -1,6 +1,7 @@
 """Verbs that put a pipeline behind HTTP: serve, serve build."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -55,11 +56,20 @@ def _serve(args: argparse.Namespace) -> int:
 
     token = _token(args)
     place = Place(args.host, args.port, digest_of(token) if token else None)
-    serve(_plan(args), place, _bounds(args), args.address, _tell)
+    plan, bounds = _plan(args), _bounds(args)
+
+    def up(url: str) -> None:
+        _tell(f"{url} answers; its columns:  {url}/docs")
+        if args.json:
+            print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)
+
+    serve(plan, place, bounds, args.address, up, _tell)
     return 0
 
 
 def _build(args: argparse.Namespace) -> int:
+    import yaml
+
     from jobs.serve import Place, config
 
     place = Place(args.host, args.port)
@@ -68,6 +78,8 @@ def _build(args: argparse.Namespace) -> int:
     if args.token_file:
         given["token_file"] = str(args.token_file.resolve())
     text = config(_plan(args), args.file, args.set, place, given)
+    if args.json:
+        text = json.dumps(yaml.safe_load(text), indent=1) + "\n"
     if args.output is None:
         print(text, end="")
     else:

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 
-from actors.errors import GristmillError, UsageError, nearest
+from actors.errors import GristmillError, StageFailed, UsageError, nearest
 from pipelines.plan import Plan
 from pipelines.serving.answers import rows_of
 from pipelines.serving.bounds import Bounds
@@ -168,7 +168,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(GristmillError)
     async def failed(request: Request, error: GristmillError) -> Response:
-        return problem(500, str(error))
+        return problem(500 if isinstance(error, StageFailed) else 503, str(error))
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:

@@ -10,14 +10,26 @@ from pydantic import Field, field_validator
 
 from actors.errors import SinkFailed, UsageError
 from pipelines.sinks.table import Conflict, TableSink
+from pipelines.sources.iceberg_table import no_secrets
 from pipelines.sources.listing import shown
 from pipelines.store import Store
 
 OUTPUT, COLUMNS = "gristmill.output", "gristmill.columns"
 """Properties of the table: whose it is, and the columns that it was made with."""
 
-SECRET = ("secret", "password", "token", "credential", "access-key", "session")
-"""Parts of the names of catalog properties that do not belong in a file."""
+MERGED = {
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+    "write.metadata.delete-after-commit.enabled": "true",
+}
+"""Each publish adds a manifest and a metadata file; without merging, looking at a table of 250
+publishes took 1.3 s."""
+
+CATALOG_HELP = (
+    "\n  see sink: catalog: in the pipeline file, such as\n"
+    "    catalog: {name: local, type: sql, uri: 'sqlite:////data/catalog.db'}"
+)
+COMMITTED_HELP = "\n  every row is committed; run again to publish it"
 
 URI_BREAKS = "?#%"
 """Characters of a folder's name that readers of Iceberg take for something else in a URI."""
@@ -39,14 +51,7 @@ class IcebergSink(TableSink):
     @classmethod
     def _no_secrets(cls, given: dict[str, str]) -> dict[str, str]:
         """Properties are kept in each run's record, which is for everybody to read."""
-        for key in given:
-            if any(word in key.lower() for word in SECRET):
-                name = given.get("name", "default")
-                raise ValueError(
-                    f"holds {key!r}: secrets do not belong in a pipeline file. Put it into "
-                    f"~/.pyiceberg.yaml or the environment, under the catalog's name {name!r}"
-                )
-        return given
+        return no_secrets(given)
 
     def named(self, store: Store) -> str:
         """The table's name, and its catalog's."""
@@ -93,7 +98,7 @@ class IcebergSink(TableSink):
             catalog, columns = self._catalog(), columns.remove_metadata()
             catalog.create_namespace_if_not_exists(self.table.rpartition(".")[0])
             where = _uri(store, self.folder)
-            ours = {OUTPUT: store.path, COLUMNS: str(columns)}
+            ours = {OUTPUT: store.path, COLUMNS: str(columns), **MERGED}
             try:
                 made = catalog.create_table(self.table, columns, location=where, properties=ours)
             except TableAlreadyExistsError as error:
@@ -119,7 +124,7 @@ class IcebergSink(TableSink):
         return load_catalog(self.catalog.get("name", "default"), **given)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, help: str = CATALOG_HELP) -> Iterator[None]:
         """Turn what PyIceberg and its catalogs raise into errors of ours."""
         _needed()
         from pyiceberg import exceptions as they
@@ -143,9 +148,7 @@ class IcebergSink(TableSink):
         ) as error:
             where = shown(self.catalog.get("uri", self.catalog.get("name", "default")))
             raise UsageError(
-                f"the table {self.table} of catalog {where} cannot be used: {_first(error)}.\n"
-                "  see sink: catalog: in the pipeline file, such as\n"
-                "    catalog: {name: local, type: sql, uri: 'sqlite:////data/catalog.db'}"
+                f"the table {self.table} of catalog {where} cannot be used: {_first(error)}.{help}"
             ) from None
 
 
@@ -165,13 +168,13 @@ class IcebergSnapshot:
         from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
         table = self._table
-        with _failing(), self._sink._told(), table.transaction() as transaction:
+        with _failing(), self._sink._told(COMMITTED_HELP), table.transaction() as transaction:
             metadata = transaction.table_metadata
             if metadata.name_mapping() is None:
                 mapping = metadata.schema().name_mapping.model_dump_json()
                 transaction.set_properties({"schema.name-mapping.default": mapping})
             update = transaction.update_snapshot({"gristmill.run": run})
-            with update.overwrite() if removed else update.fast_append() as files:
+            with update.overwrite() if removed else update.merge_append() as files:
                 for name in removed:
                     files.delete_data_file(self._files[name])
                 for name in added:

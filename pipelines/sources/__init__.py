@@ -10,21 +10,23 @@ from pipelines.sources.audio import Audio
 from pipelines.sources.base import Read, Reject, Skipped, Source, answer_schema
 from pipelines.sources.csv import Csv
 from pipelines.sources.delta import Delta
+from pipelines.sources.iceberg import Iceberg
 from pipelines.sources.images import Images
 from pipelines.sources.jsonl import Jsonl
 from pipelines.sources.parquet import Parquet
+from pipelines.sources.sql import Sql
 from pipelines.sources.text import Text
 from pipelines.sources.video import Video
 
 __all__ = [
-    "AnySource", "Audio", "Csv", "Delta", "Images", "Jsonl", "KINDS", "LATER", "Parquet", "Read",
-    "Reject", "Skipped", "Source", "Text", "Video", "answer_schema",
+    "AnySource", "Audio", "Csv", "Delta", "Iceberg", "Images", "Jsonl", "KINDS", "LATER", "Parquet",
+    "Read", "Reject", "Skipped", "Source", "Sql", "Text", "Video", "answer_schema",
 ]  # fmt: skip
 
-KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio", "video", "delta")
+KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio", "video", "delta", "iceberg", "sql")
 """The kinds of source there are."""
 
-LATER = ("webdataset", "lance", "iceberg", "sql", "hub")
+LATER = ("webdataset", "lance", "hub")
 """The kinds of source that are named already and not there yet."""
 
 
@@ -46,7 +48,8 @@ def _known(given: Any) -> Any:
 
 AnySource = Annotated[
     Annotated[
-        Parquet | Jsonl | Csv | Text | Images | Audio | Video | Delta, Field(discriminator="kind")
+        Parquet | Jsonl | Csv | Text | Images | Audio | Video | Delta | Iceberg | Sql,
+        Field(discriminator="kind"),
     ],
     BeforeValidator(_known),
 ]

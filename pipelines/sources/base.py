@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from actors.errors import SourceFailed, UsageError
-from pipelines.sources.listing import file_system, list_files, version
-from pipelines.sources.settling import split
+from pipelines.sources.listing import file_system, version
 from pipelines.units import Extent, SourceFile, Span, Unit
 
 KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
@@ -23,6 +22,8 @@ KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
 
 REJECT = pa.field("_reject", pa.struct([("reason", pa.string()), ("message", pa.string())]))
 """Why a row could not be read; null for good rows."""
+
+NO_COLUMNS = pa.schema([])
 
 RESERVED = (*KEYS.names, REJECT.name)
 """Column names that sources make themselves."""
@@ -34,6 +35,10 @@ MESSAGE_LENGTH = 300
 Answered = Callable[[], Mapping[str, AbstractSet[str]]]
 """Gives the names of the source's files that an output answers, with their versions. A call reads
 every footer of the output, so only sources that go by what is answered ask."""
+
+
+New = Callable[[], Sequence[SourceFile]]
+"""Gives the source's files that are not answered; a call reads every footer of the output."""
 
 
 class Reject(NamedTuple):
@@ -109,13 +114,30 @@ class Source(BaseModel):
         """
         return list(files), {}
 
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def offers(
+        self,
+        files: Sequence[SourceFile],
+        known: pa.Schema = NO_COLUMNS,
+        new: New = tuple,
+    ) -> pa.Schema:
         """Return the columns that the files offer. Raise UsageError when that cannot be told, and
-        for a file that must not be read."""
+        for a file that must not be read.
+
+        `known` are columns as earlier runs read them, `new` gives the files that none has
+        answered; only sources that look into all of them ask.
+        """
         try:
             return self.columns_of(files)
         except SourceFailed as error:
             raise UsageError(str(error)) from error
+
+    def opens(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
+        """Tell the rows of a file, as `extent` does; what all kinds share is done around it."""
+        return self.extent(file, columns)
+
+    def gives(self, unit: Unit, columns: pa.Schema) -> Read:
+        """Give the unit's rows, as `read` does; what all kinds share is done around it."""
+        return self.read(unit, columns)
 
     def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Tell the columns, looking into as few files as it takes."""
@@ -158,53 +180,6 @@ class Source(BaseModel):
         if table.num_rows != span.rows:
             raise Changed("changed")
         return table
-
-
-class Files(Source):
-    """Base of sources that are files below a path. A kind names the endings of its files."""
-
-    where: ClassVar[frozenset[str]] = frozenset({"path", "settle"})
-
-    endings: ClassVar[tuple[str, ...]] = ()
-    """Endings of this kind's files, lower case, with the dot."""
-
-    path: str | tuple[str, ...] = Field(
-        description="File, folder, glob or a list of them; local or a URI such as s3://bucket/key."
-    )
-    extensions: tuple[str, ...] = Field(
-        default=(),
-        description="Endings of the files to take from folders, in place of the kind's usual ones.",
-    )
-    settle: float = Field(
-        default=0.0,
-        ge=0,
-        description="Seconds that a file must have been left alone to be read; 0: all are read.",
-    )
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the rows are; names begin with their root when there are several."""
-        several = not isinstance(self.path, str) and len(self.path) > 1
-        return super().describe() | {"names begin with": "their root" if several else "nothing"}
-
-    def files(self, base: Path, answered: Answered = dict) -> list[SourceFile]:
-        """List the files below `path`, sorted by name.
-
-        Raise UsageError for a path that is not there or has no file of this kind.
-        """
-        paths = (self.path,) if isinstance(self.path, str) else self.path
-        chosen = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
-        return list_files(paths, base, chosen or self.endings)
-
-    @property
-    def may_grow(self) -> bool:
-        """Whether there is a settle time."""
-        return self.settle > 0
-
-    def settled(
-        self, files: Sequence[SourceFile], now: float
-    ) -> tuple[list[SourceFile], dict[str, str]]:
-        """Tell files that are younger than the settle time apart."""
-        return split(files, self.settle, now)
 
 
 @contextmanager

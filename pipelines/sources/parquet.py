@@ -3,16 +3,18 @@
 The schema is checked before any value is converted, because a file may carry pickles.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 from pyarrow import parquet as pq
 
 from actors.errors import SourceFailed
-from pipelines.sources.base import Files, answer, failed, open_file
+from pipelines.sources.base import answer, failed, open_file
 from pipelines.sources.columns import agree, offered
+from pipelines.sources.files import Files
+from pipelines.sources.widening import fitted
 from pipelines.units import Extent, SourceFile, Span
 
 PICKLES = frozenset({"ray.data.arrow_pickled_object", "arrow.py_extension_type"})
@@ -49,7 +51,7 @@ class Parquet(Files):
         """Return the first file's columns; the other files are checked when they are opened."""
         try:
             with opened_parquet(files[0]) as opened:
-                return offered(_without_extensions(opened.schema_arrow))
+                return offered(without_extensions(opened.schema_arrow))
         except UNREADABLE as error:
             raise failed(files[0], error) from error
 
@@ -57,7 +59,7 @@ class Parquet(Files):
         """Read the footer: rows, unpacked bytes, and where row groups begin."""
         try:
             with opened_parquet(file) as opened:
-                _check(file, opened.schema_arrow, columns or pa.schema([]))
+                self._check(file, opened.schema_arrow, columns or pa.schema([]))
                 return extent_of(file, opened)
         except UNREADABLE as error:
             raise failed(file, error) from error
@@ -66,11 +68,17 @@ class Parquet(Files):
         """Read a slice, batch by batch; other row groups and columns are not touched."""
         with opened_parquet(span.file) as opened:
             found = opened.schema_arrow
-            _check(span.file, found, columns)
-            if not len(columns):
-                return answer(span, columns, no_columns(span.rows), {})
-            rows = slice_of(opened, span.start, span.stop, columns.names)
-        return answer(span, columns, rows.cast(columns), {})
+            self._check(span.file, found, columns)
+            names = [name for name in columns.names if name in found.names]
+            if not names:
+                return answer(span, columns, fitted(no_columns(span.rows), columns), {})
+            rows = slice_of(opened, span.start, span.stop, names)
+        return answer(span, columns, fitted(rows, columns), {})
+
+    def _check(self, file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
+        """Raise SourceFailed unless the file has the columns asked for, in plain types."""
+        _check_plain(file, found, asked)
+        agree(file, found, asked, widen=self.schema_rule == "widen")
 
 
 def extent_of(file: SourceFile, opened: pq.ParquetFile) -> Extent:
@@ -106,11 +114,13 @@ def _groups(footer: pq.FileMetaData) -> list[_Group]:
 
 
 @contextmanager
-def opened_parquet(file: SourceFile) -> Iterator[pq.ParquetFile]:
+def opened_parquet(
+    file: SourceFile, opening: Callable[[SourceFile], Any] = open_file
+) -> Iterator[pq.ParquetFile]:
     """Open a file without reading ahead. Raise SourceFailed for one that carries pickles, and one
     of `UNREADABLE` for one that is no Parquet."""
     ahead = REMOTE_READ_AHEAD if file.home else READ_AHEAD
-    with open_file(file) as stream:
+    with opening(file) as stream:
         opened = pq.ParquetFile(stream, buffer_size=ahead, pre_buffer=False)
         for field in opened.schema_arrow:
             if pickled := PICKLES & set(_extensions(field)):
@@ -137,13 +147,13 @@ def _extensions(field: pa.Field) -> Iterator[str]:
             yield from _extensions(inner.field(place))
 
 
-def _without_extensions(schema: pa.Schema) -> pa.Schema:
+def without_extensions(schema: pa.Schema) -> pa.Schema:
     """Return the schema with the storage in place of extension types, registered or not."""
     return pa.schema([(f.name, getattr(f.type, "storage_type", f.type)) for f in schema])
 
 
-def _check(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
-    """Raise SourceFailed unless the file has the columns asked for, in plain types."""
+def _check_plain(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
+    """Raise SourceFailed for a column asked for that is in an extension type."""
     for name in asked.names:
         for place in found.get_all_field_indices(name):
             if extension := next(_extensions(found.field(place)), None):
@@ -152,7 +162,6 @@ def _check(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
                     f"{extension}; only plain types are read\n"
                     f"  write the file again with the values in a plain type"
                 )
-    agree(file, found, asked)
 
 
 def _batches(

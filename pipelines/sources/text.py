@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipelines.sources.base import Answered, Files, Read, Reject, answer, failed
+from pipelines.sources.base import Answered, Read, Reject, answer, failed
 from pipelines.sources.columns import agree
+from pipelines.sources.files import Files
 from pipelines.sources.lines import BOM, Layout, index, read_rows, refuse_packed
 from pipelines.sources.whole import location, read_whole, refuse_size, whole_table
 from pipelines.units import Extent, SourceFile, Span, Unit

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from pipelines.sources.base import Answered, Files
+from pipelines.sources.base import Answered
 from pipelines.sources.columns import parse_types
+from pipelines.sources.files import Files
 from pipelines.sources.lines import refuse_packed
 from pipelines.units import SourceFile
 

@@ -10,7 +10,6 @@ from actors.errors import RowRejected
 from pipelines.sources.base import (
     REJECT,
     Changed,
-    Files,
     Read,
     Reject,
     Skipped,
@@ -20,6 +19,7 @@ from pipelines.sources.base import (
     told,
 )
 from pipelines.sources.columns import agree
+from pipelines.sources.files import Files
 from pipelines.units import Extent, SourceFile, Unit
 
 REMOTE_READS = 16
