@@ -257,8 +257,8 @@ def _job(pipeline: Pipeline, wishes: Wishes) -> dict[str, Any]:
 
 
 def _group(pipeline: Pipeline, wishes: Wishes, name: str, gpus: int) -> dict[str, Any]:
-    # All of them from the start: the cluster is this run's alone and goes with it, KubeRay starts the
-    # run when they are there, and pools are shared out over the machines that a run finds.
+    # All of them from the start: the cluster is this run's alone and goes with it, KubeRay starts
+    # the run when they are there, and pools are shared out over the machines that a run finds.
     many = wishes.workers
     return {
         "groupName": name,
