@@ -30,7 +30,7 @@ check: $(READY) ## ruff, mypy, import rules, tests
 	$(call must,ruff format --check)
 	$(call must,mypy)
 	$(call must,lint-imports)
-	$(call must,pytest)
+	$(call must,pytest -n 2 --dist loadgroup)
 
 chaos: $(READY) ## the long kill campaign: processes die at random, no row may
 	$(BIN)/pytest -m chaos
@@ -55,7 +55,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@mkdir -p .venv && touch .venv/unfinished
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv; a few minutes the first time"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded,diffusion,search,video,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded,diffusion,search,video,delta,iceberg,postgres,dev]'
 	@rm .venv/unfinished && touch $@
 
 # What is in the models' cache already is not fetched again.

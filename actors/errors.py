@@ -1,13 +1,17 @@
 """Every error that a user can meet, named by consequence.
 
 GristmillError
+├── StillWritten      there is nothing to do yet                        exit 0
 ├── UsageError        the command, the file or the plan is wrong        exit 2
 ├── RunFailed         the run cannot go on                              exit 1
 │   ├── StageFailed   a model cannot be loaded, or keeps dying
 │   │   └── DeviceBroken   the device, not a row, failed
 │   ├── SourceFailed  the source is not as it was planned, or unreadable
+│   │   └── SourceDrifted  a file has other columns or types than before
 │   ├── SinkFailed    the output cannot be written
-│   └── LockLost      another run owns the output
+│   ├── LockLost      another run owns the output
+│   └── ClusterFailed the cluster is not there, refuses us, or fits us not
+│       └── ClusterSilent  it does not answer now
 └── RowRejected       one row cannot be answered; the run goes on
 
 Messages say what was asked, where, what there is, and what to type. All pickle, because they
@@ -15,7 +19,7 @@ cross processes.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class GristmillError(Exception):
@@ -28,6 +32,23 @@ class UsageError(GristmillError):
     """The command or the pipeline file is wrong; nothing was started."""
 
     exit_code = 2
+
+
+class StillWritten(GristmillError):
+    """Every file of the source is still being written; the next run will see them.
+
+    `waiting` says why of each.
+    """
+
+    exit_code = 0
+
+    def __init__(self, message: str, waiting: Mapping[str, str]) -> None:
+        super().__init__(message, waiting)
+        self.message = message
+        self.waiting = dict(waiting)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class RunFailed(GristmillError):
@@ -46,12 +67,24 @@ class SourceFailed(RunFailed):
     """A source file cannot be read, vanished, or changed since it was planned."""
 
 
+class SourceDrifted(SourceFailed):
+    """A source file lacks a column, or has it in another type than the files before it."""
+
+
 class SinkFailed(RunFailed):
     """The output cannot be written: no room, no rights, not a folder of ours."""
 
 
 class LockLost(RunFailed):
     """Another run took over this output; this one may not commit any more."""
+
+
+class ClusterFailed(RunFailed):
+    """The cluster to submit to is not there, refuses us, or runs another version."""
+
+
+class ClusterSilent(ClusterFailed):
+    """The cluster does not answer, or answers that it failed; it may be back in a moment."""
 
 
 class RowRejected(GristmillError):

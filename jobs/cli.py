@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from actors.errors import GristmillError, nearest
+from actors.errors import GristmillError, StillWritten, nearest
 from jobs import verbs
-from jobs.verbs.verb import Group, Verb
+from jobs.verbs.verb import Group, Verb, print_json
 
 INTERRUPTED = 130
 
@@ -69,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb: Verb = args.verb
     try:
         return verb.does(args)
+    except StillWritten as error:
+        print(error, file=sys.stderr)
+        if getattr(args, "json", False):
+            print_json({"waiting files": error.waiting, "exit_code": error.exit_code})
+        return error.exit_code
     except GristmillError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

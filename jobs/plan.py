@@ -5,12 +5,13 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.errors import SourceFailed, UsageError
-from jobs.run import Prepared, check_output
-from pipelines.ledger import read_ledger
+from actors.errors import GristmillError, SourceDrifted, SourceFailed, UsageError
+from jobs.prepare import Prepared, check_output
+from pipelines.arrivals import sentences
+from pipelines.ledger import read_all
 from pipelines.plan import Step
 from pipelines.record import check_same
-from pipelines.state import check_changes, check_root, sort_files
+from pipelines.state import arrivals_of, check_changes, check_deletions, check_root, sort_files
 from pipelines.units import SourceFile
 
 OPENED_AT_ONCE = 16
@@ -21,41 +22,51 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
     """Everything that can be checked without loading a model. Raises UsageError."""
     plan, store = prepared.plan, prepared.store
     check_output(store)
-    ledger = read_ledger(store)
+    ledger = read_all(store)
     check_same(store, ledger, plan)
-    files = sort_files(prepared.files, ledger)
+    files = sort_files(prepared.files, ledger, prepared.waiting)
     check_root(prepared.files, ledger)
     check_changes(plan.pipeline, files)
+    check_deletions(plan.pipeline, ledger, files)
+    source = arrivals_of(plan.pipeline, files, prepared.waiting)
     total, broken = _count(prepared, files.todo)
+    drifted = {name: str(why) for name, why in broken.items() if isinstance(why, SourceDrifted)}
     begun = sum(stop - start for f in files.todo for start, stop in ledger.answered(f))
     return {
         "name": plan.pipeline.name,
         "files": len(prepared.files),
         "finished files": len(files.finished),
         "changed files": len(files.changed),
+        "waiting files": dict(source.waiting),
+        "deleted files": list(source.deleted),
+        "dropped files": list(source.dropped),
+        "drifted files": drifted,
         "new": total - begun,
         "done": ledger.rows,
         "rejected": ledger.rejected,
-        "broken files": broken,
+        "held": sum(f.rows for f in ledger.footers if f.name in ledger.held),
+        "broken files": {name: str(why) for name, why in broken.items() if name not in drifted},
         "stages": [_stage(step) for step in plan.steps],
         "columns": {f.name: str(f.type) for f in plan.columns},
         "output": store.shown,
     }
 
 
-def _count(prepared: Prepared, files: tuple[SourceFile, ...]) -> tuple[int, dict[str, str]]:
+def _count(
+    prepared: Prepared, files: tuple[SourceFile, ...]
+) -> tuple[int, dict[str, GristmillError]]:
     """Rows of these files, and the files that cannot be read, with the reason."""
     source, columns = prepared.plan.pipeline.source, prepared.plan.read
 
-    def rows(file: SourceFile) -> int | str:
+    def rows(file: SourceFile) -> int | GristmillError:
         try:
-            return source.extent(file, columns).rows
+            return source.opens(file, columns).rows
         except (SourceFailed, UsageError) as error:
-            return str(error)
+            return error
 
     with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
         found = dict(zip([f.name for f in files], pool.map(rows, files), strict=True))
-    broken = {name: why for name, why in found.items() if isinstance(why, str)}
+    broken = {name: why for name, why in found.items() if isinstance(why, GristmillError)}
     return sum(n for n in found.values() if isinstance(n, int)), broken
 
 
@@ -72,12 +83,19 @@ def _stage(step: Step) -> dict[str, Any]:
     }
 
 
+def _counts(report: dict[str, Any]) -> dict[str, int]:
+    """The files that are no plain work, by sort."""
+    named = {sort: len(report[f"{sort} files"]) for sort in ("waiting", "deleted", "dropped")}
+    return {**named, "changed": report["changed files"], "drifted": len(report["drifted files"])}
+
+
 def print_plan(report: dict[str, Any]) -> None:
     """The report for people."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{report['name']}: {report['files']} source files, {report['new']:,} rows new, "
         f"{report['done']:,} done, {report['rejected']:,} rejected"
+        + (f", {report['held']:,} of them held by gates" if report["held"] else "")
     )
     for stage in report["stages"]:
         model = f"  {stage['model']} at {stage['revision']}" if stage["model"] else ""
@@ -92,5 +110,7 @@ def print_plan(report: dict[str, Any]) -> None:
             f"  pool    {pool['min']} to {pool['max'] or 'as many as fit'} actors {wants or ''}"
         )
     console.print(f"\nwrites {', '.join(report['columns'])}\nto     {report['output']}")
-    for name, why in report["broken files"].items():
+    for line in sentences(_counts(report)):
+        console.print(line)
+    for name, why in (report["drifted files"] | report["broken files"]).items():
         console.print(f"cannot be read: {name}: {why}")

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from jobs.run import Outcome
+from pipelines.arrivals import sentences
 from pipelines.dispatch import Status
 from pipelines.plan import Plan
 
@@ -88,6 +89,7 @@ def print_summary(outcome: Outcome) -> None:
     console = Console(stderr=True, highlight=False, markup=False)
     status = outcome.status
     if status is None:
+        _print_verdict(console, outcome)
         console.print(f"nothing to do: {_counts(outcome)}")
         _print_problems(console, {}, outcome)
         return
@@ -96,7 +98,37 @@ def print_summary(outcome: Outcome) -> None:
         f"{_time(outcome.seconds)} ({status.units} units); {_counts(outcome)}"
     )
     console.print(_split(status, outcome.seconds))
+    _print_verdict(console, outcome)
     _print_problems(console, status.left_out, outcome)
+
+
+def _print_verdict(console: Console, outcome: Outcome) -> None:
+    """The gates that do not hold, and what can be done with the rows that they keep."""
+    verdict = outcome.verdict
+    if verdict is None:
+        return
+    if verdict.problems:
+        table = Table(box=None, title="gates that do not hold", title_justify="left")
+        for name in ("gate", "expected", "seen", ""):
+            table.add_column(name, overflow="fold")
+        for finding in verdict.problems:
+            table.add_row(finding.gate, finding.expected, finding.seen, finding.action)
+            for example in finding.examples:
+                table.add_row("", "", f"  {example}", "")
+        console.print(table)
+    by = f" by {verdict.by}" if verdict.by else ""
+    console.print(
+        f"{verdict.rows:,} rows and {verdict.rejected:,} rejects are {verdict.state}{by}",
+        style="yellow" if verdict.state == "held" else None,
+    )
+    if verdict.state == "held":
+        console.print(
+            "  nothing is lost, and readers of the output do not see them; choose:\n"
+            "    gristmill run FILE                  looks at them again, as after changing gates\n"
+            "    gristmill run FILE --accept-held    makes them a part of the output as they are\n"
+            "    gristmill run FILE --discard-held   throws them away; the next run answers anew",
+            soft_wrap=True,
+        )
 
 
 def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome) -> None:
@@ -109,7 +141,10 @@ def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome
         console.print(
             f"{outcome.ignored} files changed since they were answered (on_change: ignore)"
         )
-    if left_out:
+    # Of those that changed, the lines above tell what became.
+    for line in sentences(outcome.source.counts() | {"changed": 0}):
+        console.print(line)
+    if left_out.keys() - outcome.source.drifted.keys():
         console.print("run again to answer what is left")
     if outcome.exit_code == 3:
         share = outcome.rejected / (outcome.rows + outcome.rejected)

@@ -1,19 +1,25 @@
 """`gristmill show`: the state of an output, read from its footers."""
 
 import contextlib
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from actors.errors import UsageError
+from actors.errors import GristmillError, UsageError
 from pipelines import lock
-from pipelines.ledger import Ledger, read_ledger
+from pipelines.arrivals import sentences
+from pipelines.ledger import Ledger, read_counting, read_ledger
 from pipelines.record import records
+from pipelines.sinks import AnySink, Sink
+from pipelines.sinks.table import RECORD
 from pipelines.store import OURS, REJECTS, Store
+from pipelines.verdict import verdicts
 
 
 def show(output: str, base: Path) -> dict[str, Any]:
@@ -28,13 +34,17 @@ def show(output: str, base: Path) -> dict[str, Any]:
             f"  name the folder that stands in the pipeline file under  sink: path:{_near(store)}"
         )
     ledger = read_ledger(store)
-    runs = list(records(store))
+    waiting = read_ledger(store.held)
+    runs = records(store)
     owner = lock.read(store)
     return {
         "output": output,
         "rows": ledger.rows,
         "rejected": ledger.rejected,
         "parts": sum(len(unit) for unit in ledger.units.values()),
+        "held": {"rows": waiting.rows, "rejected": waiting.rejected},
+        "gates": next(verdicts(store), None),
+        "table": _table(store),
         "rejects": _reasons(store, ledger),
         "stages": runs[-1].description["steps"] if runs else [],
         "runs": [
@@ -43,12 +53,25 @@ def show(output: str, base: Path) -> dict[str, Any]:
                 "state": "died" if r.state == "running" and not _runs(owner, r.run) else r.state,
                 "rows": r.rows,
                 "rejected": r.rejected,
+                "files": r.files,
                 "seconds": r.stopped - r.started if r.stopped else None,
                 "error": r.error,
             }
             for r in runs
         ],
     }
+
+
+def _table(store: Store) -> dict[str, Any] | None:
+    """The table that the output is published in; with `error` if it cannot be looked at."""
+    content = store.read(RECORD)
+    if content is None:
+        return None
+    sink = TypeAdapter[Sink](AnySink).validate_json(content)
+    try:
+        return sink.state(store, read_counting(store))
+    except GristmillError as error:
+        return {"kind": json.loads(content)["kind"], "error": str(error)}
 
 
 def _near(store: Store) -> str:
@@ -84,13 +107,34 @@ def print_output(report: dict[str, Any]) -> None:
         f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
         f"{report['parts']} parts"
     )
+    if any(report["held"].values()):
+        console.print(
+            f"held by gates, and not in these numbers: {report['held']['rows']:,} rows, "
+            f"{report['held']['rejected']:,} rejected"
+        )
+    if report["gates"] and report["gates"]["state"] == "held":
+        problems = [f for f in report["gates"]["findings"] if not f["holds"]]
+        _print_rows(console, "gates", ("gate", "expected", "seen", "action"), problems)
+    if report["table"] is not None:
+        console.print(_of_table(report["table"]))
     _print_rows(console, "rejects", ("stage", "reason", "rows"), report["rejects"])
     _print_rows(console, "stages", ("task", "model", "revision", "precision"), report["stages"])
     runs = [
         r | {"seconds": f"{r['seconds']:.1f}" if r["seconds"] is not None else ""}
         for r in report["runs"]
     ]
+    for line in sentences(report["runs"][-1]["files"]) if report["runs"] else []:
+        console.print(f"last run: {line}")
     _print_rows(console, "runs", ("run", "state", "rows", "rejected", "seconds"), runs)
+
+
+def _of_table(table: dict[str, Any]) -> str:
+    """The line on the table."""
+    if "error" in table:
+        return f"{table['kind']} table: {table['error']}"
+    behind = f"behind: {table['to_add']} parts to add, {table['to_remove']} to take out; run again"
+    said = "up to date" if table["up_to_date"] else behind
+    return f"{table['kind']} table {table['table']}, version {table['version']}: {said}"
 
 
 def _print_rows(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from actors.errors import GristmillError, SourceFailed, UsageError
+from actors.errors import GristmillError, SourceDrifted, SourceFailed, UsageError
 from actors.worker import Report
 from pipelines.flow import Committed, Ticket
 from pipelines.sources import AnySource
@@ -98,7 +98,8 @@ class Status:
 
     `units` are committed, `under_way` dealt out but not committed; `retried` counts committed rows
     that were rejects before. `bytes` of `total_bytes` source bytes are committed; `busy` sums the
-    seconds that units spent in each box of the graph.
+    seconds that units spent in each box of the graph. Files that are `left_out` are named with the
+    reason; those that `drifted` are among them.
     """
 
     units: int = 0
@@ -111,6 +112,7 @@ class Status:
     steps: dict[str, StepStatus] = field(default_factory=dict)
     busy: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    drifted: list[str] = field(default_factory=list)
 
 
 class Dispatcher:
@@ -268,7 +270,7 @@ class Dispatcher:
         waiting: deque[tuple[SourceFile, Future[Extent]]] = deque()
         with ThreadPoolExecutor(OPENED_AHEAD) as pool:
             for file in files:
-                waiting.append((file, pool.submit(source.extent, file, self._columns)))
+                waiting.append((file, pool.submit(source.opens, file, self._columns)))
                 if len(waiting) > OPENED_AHEAD:
                     yield from self._opened(*waiting.popleft())
             while waiting:
@@ -279,6 +281,8 @@ class Dispatcher:
             yield opening.result()
         except (SourceFailed, UsageError) as error:
             self._status.left_out[file.name] = str(error)
+            if isinstance(error, SourceDrifted):
+                self._status.drifted.append(file.name)
 
 
 def _source_bytes(unit: Unit) -> int:

@@ -254,7 +254,7 @@ def _known_keys(place: Sequence[Any], data: Any, kind: type[BaseModel]) -> list[
         model = _model_in(found.annotation) if found else None
         if model is None:
             return []
-    return list(model.model_fields)
+    return _keys(model)
 
 
 def _block_keys(block: str, data: Mapping[str, Any]) -> list[str]:
@@ -262,7 +262,12 @@ def _block_keys(block: str, data: Mapping[str, Any]) -> list[str]:
     found = get_args(BLOCKS[block][0])[0]
     kind = data[block].get("kind", "parquet")
     models = [m for m in get_args(found) or [found] if m.model_fields["kind"].default == kind]
-    return list(models[0].model_fields) if models else []
+    return _keys(models[0]) if models else []
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """What the fields of a model are called in the file."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> Any:

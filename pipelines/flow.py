@@ -98,15 +98,14 @@ def read(job: Job, ticket: Ticket) -> UnitRows:
     plan = job.plan
     start = time.time()
     try:
-        done = plan.pipeline.source.read(ticket.unit, plan.read)
+        done = plan.pipeline.source.gives(ticket.unit, plan.read)
     except SourceFailed as error:
         empty = pa.schema([*KEYS, *plan.read, (REJECT, REJECT_TYPE)]).empty_table()
         left_out = {span.file.name: str(error) for span in ticket.unit.spans}
         if job.reuse is not None:
             empty = empty.append_column(REUSED, pa.array([], pa.bool_()))
         return UnitRows(ticket, empty, left_out).after("read", empty, start, None)
-    reject = _as_reject(done.table["_reject"], "source")
-    table = done.table.drop_columns(["_reject"]).append_column(REJECT, reject)
+    table = marked(done.table)
     left_out = {file.name: why for file, why in done.skipped}
     _check_complete(ticket, table, left_out)
     if job.reuse is not None:
@@ -122,6 +121,12 @@ def _check_complete(ticket: Ticket, table: pa.Table, left_out: Mapping[str, str]
             f"the source gave {table.num_rows} rows of unit {ticket.part}, which has {wanted}: "
             "a bug in the source.\n  nothing of the unit was written"
         )
+
+
+def marked(table: pa.Table) -> pa.Table:
+    """A source's table with its rejects as rows carry them from stage to stage."""
+    reject = _as_reject(table["_reject"], "source")
+    return table.drop_columns(["_reject"]).append_column(REJECT, reject)
 
 
 def _as_reject(found: pa.ChunkedArray, stage: str) -> pa.Array:

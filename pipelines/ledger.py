@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,9 @@ READERS = 16
 """Footers read at once: hides the latency of object stores, harmless on a disk."""
 
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """The rejected rows of one unit: (file, row) -> how often it was tried."""
@@ -27,9 +31,13 @@ class Rejected:
 
 
 class Ledger:
-    """All footers of an output, by unit, each unit's generations in order."""
+    """All footers of an output, by unit, each unit's generations in order.
 
-    def __init__(self, footers: Iterable[Footer]) -> None:
+    `held` names the parts among them that wait for the pipeline's gates, if any.
+    """
+
+    def __init__(self, footers: Iterable[Footer], held: Iterable[str] = ()) -> None:
+        self.held = frozenset(held)
         self.units: dict[str, list[Footer]] = defaultdict(list)
         for footer in sorted(footers, key=lambda f: f.generation):
             self.units[footer.unit].append(footer)
@@ -59,8 +67,15 @@ class Ledger:
         return of is not None and of == sum(stop - start for start, stop in self.answered(file))
 
     def has_changed(self, file: SourceFile) -> bool:
-        """Whether another version of the file was answered."""
-        return any(version != file.version for version, _, _ in self._answered.get(file.name, []))
+        """Whether another version of the file was answered, and not this one, which may be held
+        while the other stands in data."""
+        versions = {version for version, _, _ in self._answered.get(file.name, ())}
+        return bool(versions) and file.version not in versions
+
+    @property
+    def footers(self) -> Iterator[Footer]:
+        """Every footer, unit by unit."""
+        return (footer for unit in self.units.values() for footer in unit)
 
     @property
     def files(self) -> dict[str, set[str]]:
@@ -91,21 +106,50 @@ def read_ledger(store: Store) -> Ledger:
         return Ledger(footer for footer in footers if footer is not None)
 
 
-def recover(store: Store, run: str) -> Ledger:
+def read_all(store: Store) -> Ledger:
+    """What stands in data and what is held, as one ledger: all that is not to be answered again."""
+    return together(read_ledger(store), read_ledger(store.held))
+
+
+def together(standing: Ledger, held: Ledger) -> Ledger:
+    """One ledger of what stands in data and what is held."""
+    names = [footer.name for footer in held.footers]
+    return Ledger([*standing.footers, *held.footers], names)
+
+
+def recover(store: Store, run: str, below: Ledger | None = None) -> Ledger:
     """Remove what an interrupted run left behind, and return what counts.
 
-    Raises LockLost if the run does not hold the lock, or loses it meanwhile.
+    `below` are the parts that a store of held ones adds to. Raises LockLost if the run does not
+    hold the lock, or loses it meanwhile.
     """
     ledger = read_ledger(store)
     rejects = store.names(REJECTS)
-    void = _uncommitted(ledger, _rejects_commits(store, ledger, set(rejects)))
-    left = Ledger(f for parts in ledger.units.values() for f in parts if f.unit not in void)
+    left = _counting(store, ledger, rejects, below)
+    void = ledger.units.keys() - left.units.keys()
     counting = {u[-1].name for u in left.units.values() if u[-1].rejected}
     gone = [f"{DATA}/{f.name}" for unit in sorted(void) for f in ledger.units[unit]]
     gone += [f"{REJECTS}/{name}" for name in rejects if name not in counting]
     gone += [f"{ASIDE}/{name}" for name in store.names(ASIDE)]
     remove(store, run, gone)
     return left
+
+
+def read_counting(store: Store) -> Ledger:
+    """What counts at this moment; removes nothing, so a run may be committing meanwhile.
+
+    A unit that is being retried or committed anew may be left out, and be there the next time.
+    """
+    return _counting(store, read_ledger(store), store.names(REJECTS))
+
+
+def _counting(
+    store: Store, ledger: Ledger, rejects: Iterable[str], below: Ledger | None = None
+) -> Ledger:
+    """The ledger without the units that do not count; `rejects` are the names that are there."""
+    commits = _rejects_commits(store, ledger, set(rejects))
+    void = _uncommitted(ledger, commits, below or Ledger([]))
+    return Ledger(f for parts in ledger.units.values() for f in parts if f.unit not in void)
 
 
 def remove(store: Store, run: str, names: Iterable[str]) -> None:
@@ -115,16 +159,17 @@ def remove(store: Store, run: str, names: Iterable[str]) -> None:
             store.delete(name)
 
 
-def _uncommitted(ledger: Ledger, rejects: Mapping[str, str]) -> set[str]:
+def _uncommitted(ledger: Ledger, rejects: Mapping[str, str], below: Ledger) -> set[str]:
     """Units that do not count: a retry without its unit, one that is not complete, a twin."""
     void: set[str] = set()
     places: list[tuple[str, str, int, int, str]] = []
-    for unit, parts in ledger.units.items():
+    for unit, own in ledger.units.items():
+        parts = [*below.units.get(unit, ()), *own]
         in_order = [part.generation for part in parts] == list(range(len(parts)))
         if not in_order or not _is_complete(parts, rejects):
             void.add(unit)
             continue
-        places += [(a.file, a.version, a.start, a.stop, unit) for a in parts[0].answers]
+        places += [(a.file, a.version, a.start, a.stop, unit) for a in own[0].answers]
     return void | _twins(places)
 
 
@@ -165,26 +210,37 @@ def rejected_rows(store: Store, ledger: Ledger) -> Iterator[Rejected]:
         footer = unit[-1]
         if not footer.rejected:
             continue
-        with store.open(f"{REJECTS}/{footer.name}") as file:
+        area = store.held if footer.name in ledger.held else store
+        with area.open(f"{REJECTS}/{footer.name}") as file:
             table = pq.read_table(file, columns=["_source", "_row", "attempts"])
         keys = zip(table["_source"].to_pylist(), table["_row"].to_pylist(), strict=True)
         yield Rejected(footer, dict(zip(keys, table["attempts"].to_pylist(), strict=True)))
 
 
-def withdraw(store: Store, ledger: Ledger, files: set[str], run: str) -> Ledger:
-    """Take back every row of these source files. Hold the lock.
+def withdraw(
+    store: Store,
+    ledger: Ledger,
+    files: set[str],
+    run: str,
+    keep: Mapping[str, str] = NOTHING,
+) -> Ledger:
+    """Take back every row of these source files, but those at the version that `keep` names.
 
-    Parts that answer other files too are rewritten without these rows, in one step each.
+    Hold the lock. Parts that answer other files too are rewritten without these rows, in one step
+    each.
     """
     for unit in ledger.units.values():
-        left = tuple(a for a in unit[0].answers if a.file not in files)
-        if len(left) == len(unit[0].answers):
+        gone = {
+            a.file for a in unit[0].answers if a.file in files and keep.get(a.file) != a.version
+        }
+        left = tuple(a for a in unit[0].answers if a.file not in gone)
+        if not gone:
             continue
-        for footer in unit if not left else reversed(unit):
+        for footer in reversed(unit):
             if not left:
                 remove(store, run, [f"{DATA}/{footer.name}", f"{REJECTS}/{footer.name}"])
             else:
-                _rewrite(store, footer, left, files, run)
+                _rewrite(store, footer, left, gone, run)
     return read_ledger(store)
 
 

@@ -85,10 +85,10 @@ def parts_of(training: PictureTraining, base: Path) -> list[Pictures]:
     """
     source: Source = training.source
     files = source.files(base)
-    offered = source.offers(files)
+    offered = source.offers(files, new=lambda: files)
     _check_column(training.column, offered)
     columns = pa.schema([(training.column, pa.binary())])
-    extents = [source.extent(file, columns) for file in files]
+    extents = [source.opens(file, columns) for file in files]
     rows = sum(extent.rows for extent in extents)
     order = np.random.default_rng(training.split.seed).permutation(rows)[: training.max_pictures]
     return [

@@ -16,6 +16,7 @@ from actors.models.reference import ModelRef
 from actors.stage import Columns, Device, Stage
 from actors.worker import Limits
 from pipelines.file import expected
+from pipelines.gates import check_gates
 from pipelines.models import config_at, resolve_model, resolve_others
 from pipelines.parts import KEYS, REJECT
 from pipelines.spec import Pipeline, Pool, Resources, StageSpec
@@ -108,8 +109,9 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     )
     needed = _needed_after(drafts, keep)
     columns = pa.schema([*KEYS, *((name, flowing.made[name][0]) for name in keep)])
+    check_gates(pipeline.gates, file, columns, list(flowing.made))
     description = {
-        "source": describe_source(pipeline),
+        "source": pipeline.source.describe(),
         "steps": [describe(step) for step in steps],
         "columns": {f.name: str(f.type) for f in columns},
     }
@@ -126,11 +128,10 @@ def make_plan(pipeline: Pipeline, file: str, base: Path, cache: Path, schema: pa
     )
 
 
-def describe_source(pipeline: Pipeline) -> dict[str, Any]:
-    """What decides which rows the source has and what they are called; not where it lies."""
-    said = pipeline.source.model_dump(mode="json", exclude={"path"})
-    several = not isinstance(pipeline.source.path, str) and len(pipeline.source.path) > 1
-    return said | {"names begin with": "their root" if several else "nothing"}
+def check_options(pipeline: Pipeline, file: str, base: Path) -> None:
+    """Check the stages' options, which needs neither source nor models. Raises UsageError."""
+    for number, spec in enumerate(pipeline.stages, 1):
+        _stage(spec, f"{file}, stage {number} ({spec.task})", base)
 
 
 def describe(step: Step) -> dict[str, Any]:
@@ -148,19 +149,24 @@ def describe(step: Step) -> dict[str, Any]:
     }
 
 
-def _step(
-    pipeline: Pipeline, spec: StageSpec, number: int, where: str, base: Path, cache: Path
-) -> Step:
-    """One stage without its wiring: class, options, models, device."""
+def _stage(spec: StageSpec, where: str, base: Path) -> Stage:
+    """A stage's class with its options."""
     try:
         kind = catalog.stage_class(spec.task)
-        stage = kind.model_validate(spec.options, context={"base": base})
+        return kind.model_validate(spec.options, context={"base": base})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     except ValidationError as error:
         raise UsageError(
             "\n".join(_explain_option(where, spec, e) for e in error.errors())
         ) from None
+
+
+def _step(
+    pipeline: Pipeline, spec: StageSpec, number: int, where: str, base: Path, cache: Path
+) -> Step:
+    """One stage without its wiring: class, options, models, device."""
+    stage = _stage(spec, where, base)
     model, reads = resolve_model(pipeline, spec, stage, where, base, cache)
     on_gpu = spec.resources.gpus > 0
     precision = "bf16" if spec.precision == "auto" and on_gpu else spec.precision

@@ -1,22 +1,29 @@
 """The record of each run, kept in the output: what ran, with which models, and what it took."""
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from typing import Any
 
+import pyarrow as pa
+
 from actors.errors import UsageError
+from pipelines.arrivals import Arrivals
 from pipelines.ledger import Ledger
 from pipelines.plan import Plan
-from pipelines.store import OURS, Store
+from pipelines.store import DATA, OURS, Store
 
 RUNS = f"{OURS}/runs"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run. `state` is running, done, failed or interrupted; times are seconds, epoch."""
+    """One run. `state` is running, done, held (done, and a gate did not hold), failed or
+    interrupted; times are seconds, epoch; `files` counts source files that were no plain work
+    (waiting, deleted, changed, drifted); `reads` holds the source's columns that were read (a
+    schema of Arrow's, base64)."""
 
     run: str
     state: str
@@ -31,6 +38,8 @@ class Record:
     steps: dict[str, Any] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    files: dict[str, int] = field(default_factory=dict)
+    reads: str = ""
 
 
 def write(store: Store, record: Record) -> None:
@@ -40,18 +49,39 @@ def write(store: Store, record: Record) -> None:
     store.put(f"{RUNS}/{record.run}.json", text.encode())
 
 
-def records(store: Store) -> Iterator[Record]:
+def records(store: Store) -> list[Record]:
     """All runs of an output, oldest first."""
-    for name in store.names(RUNS):
-        content = store.read(f"{RUNS}/{name}")
-        if content:
-            yield Record(**json.loads(content))
+    contents = (store.read(f"{RUNS}/{name}") for name in store.names(RUNS))
+    found = [Record(**json.loads(content)) for content in contents if content]
+    return sorted(found, key=lambda record: record.started)
 
 
 def known_speed(store: Store, plan: Plan) -> dict[str, float]:
     """Seconds a row of each step, as the last run of the same fingerprint measured them."""
     same = [r for r in records(store) if r.fingerprint == plan.fingerprint and r.speed]
     return dict(same[-1].speed) if same else {}
+
+
+def packed(columns: pa.Schema) -> str:
+    """A schema as text, exactly."""
+    return base64.b64encode(columns.serialize()).decode()
+
+
+def known_columns(store: Store) -> pa.Schema:
+    """The source's columns as the runs read them whose rows the output has or holds back; else
+    none."""
+    said = [record.reads for record in records(store) if record.reads][-1:]
+    names = [name for place in (store, store.held) for name in place.names(DATA)]
+    if not said or not any(name.endswith(".parquet") for name in names):
+        return pa.schema([])
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(said[0])))
+
+
+def is_news(store: Store, source: Arrivals) -> bool:
+    """Whether other numbers of files wait, or are deleted, than the last run saw."""
+    last = [record.files for record in records(store)][-1:] or [{}]
+    counts = source.counts()
+    return any(counts[sort] != last[0].get(sort, 0) for sort in ("waiting", "deleted"))
 
 
 def check_same(store: Store, ledger: Ledger, plan: Plan) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from actors import catalog
+from pipelines.gates import Gates
+from pipelines.notify import Notify
 from pipelines.sinks import AnySink
 from pipelines.sources import AnySource
 
@@ -66,10 +68,13 @@ class StageSpec(Spec):
 
 
 class Errors(Spec):
-    """What a bad row may cost."""
+    """What a bad row may cost, and a folder that is not there."""
 
     max_rejected: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="share of rejected rows above which the exit code is 3"
+    )
+    max_dropped: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="share of the answered files that on_delete: drop may take back at once"
     )
     row_timeout: float = Field(120.0, gt=0, description="seconds that one row may take")
 
@@ -85,5 +90,11 @@ class Pipeline(Spec):
     on_change: Literal["error", "ignore", "reprocess"] = Field(
         "error", description="what to do with a source file that changed since it was answered"
     )
+    on_delete: Literal["keep", "drop", "error"] = Field(
+        "keep", description="what to do with the rows of a source file that is not there any more"
+    )
     errors: Errors = Errors()
+    gates: Gates | None = Field(None, description="checks on new rows before anybody sees them")
+    notify: Notify | None = Field(None, description="a webhook that is told how a run ended")
+    lineage: str | None = Field(None, min_length=1, description="file for OpenLineage events")
     sink: AnySink

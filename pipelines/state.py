@@ -1,12 +1,14 @@
 """What there is to do: the source's files against the output's parts."""
 
 import posixpath
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from actors.errors import SourceFailed, UsageError
+from pipelines.arrivals import Arrivals
 from pipelines.dispatch import Work
 from pipelines.flow import Ticket
+from pipelines.held import take_back
 from pipelines.ledger import Ledger, Rejected, rejected_rows, withdraw
 from pipelines.spec import Pipeline
 from pipelines.store import Store
@@ -18,15 +20,24 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """The source's files: finished, changed since they were answered, and still to do."""
+    """The source's files: finished, changed since they were answered, and still to do.
+
+    `deleted` are the names of files that are answered and not listed any more.
+    """
 
     finished: tuple[SourceFile, ...]
     changed: tuple[SourceFile, ...]
     todo: tuple[SourceFile, ...]
+    deleted: tuple[str, ...] = ()
 
 
-def sort_files(files: Iterable[SourceFile], ledger: Ledger) -> Sorted:
-    """Compare the listing with the footers; opens no file."""
+def sort_files(
+    files: Sequence[SourceFile], ledger: Ledger, waiting: Collection[str] = ()
+) -> Sorted:
+    """Compare the listing with the footers; opens no file.
+
+    `waiting` are the names of files that are there and left for the next run.
+    """
     finished, changed, todo = [], [], []
     for file in files:
         if ledger.has_changed(file):
@@ -35,7 +46,8 @@ def sort_files(files: Iterable[SourceFile], ledger: Ledger) -> Sorted:
             finished.append(file)
         else:
             todo.append(file)
-    return Sorted(tuple(finished), tuple(changed), tuple(todo))
+    deleted = ledger.files.keys() - {file.name for file in files} - set(waiting)
+    return Sorted(tuple(finished), tuple(changed), tuple(todo), tuple(sorted(deleted)))
 
 
 def check_root(files: Sequence[SourceFile], ledger: Ledger) -> None:
@@ -67,22 +79,92 @@ def check_changes(pipeline: Pipeline, files: Sorted) -> None:
         raise UsageError(changed_message(files.changed))
 
 
-def settle_changes(
+def arrivals_of(pipeline: Pipeline, files: Sorted, waiting: Mapping[str, str]) -> Arrivals:
+    """What a run or a plan says of the files that are no plain work."""
+    return Arrivals(
+        waiting=dict(waiting),
+        deleted=() if drops(pipeline, files) else files.deleted,
+        dropped=files.deleted if drops(pipeline, files) else (),
+        changed=tuple(file.name for file in files.changed),
+    )
+
+
+def drops(pipeline: Pipeline, files: Sorted) -> bool:
+    """Whether rows of deleted files are to be taken back."""
+    return bool(files.deleted) and pipeline.on_delete == "drop"
+
+
+def check_deletions(pipeline: Pipeline, ledger: Ledger, files: Sorted) -> None:
+    """Refuse deleted files under on_delete: error, and of tables under keep; under drop, too many
+    of them at once.
+
+    Raises UsageError.
+    """
+    if not files.deleted or (pipeline.on_delete == "keep" and not pipeline.source.rewrites):
+        return
+    if pipeline.on_delete == "keep":
+        raise UsageError(
+            f"{_deleted_message(files.deleted)}.\n"
+            "  rows of the table were deleted or updated, and rows that stood in the same files "
+            "may stand in new ones,\n  so on_delete: keep would let them stand twice\n"
+            "  to take the old rows back and answer the new files:   on_delete: drop"
+        )
+    if pipeline.on_delete == "error":
+        raise UsageError(
+            f"{_deleted_message(files.deleted)}.\n"
+            "  to keep their rows:        on_delete: keep\n"
+            "  to take their rows back:   on_delete: drop"
+        )
+    most = pipeline.errors.max_dropped
+    if len(files.deleted) > most * len(ledger.files):
+        raise UsageError(
+            f"{_deleted_message(files.deleted)}: {len(files.deleted)} of {len(ledger.files)} files,"
+            f" and errors: max_dropped allows {most:.0%} at once.\n"
+            "  if a disk or a folder is missing, put it back; nothing was taken back\n"
+            "  if they are gone for good:  gristmill run FILE --set errors.max_dropped=1"
+        )
+
+
+def withdraw_old(
     pipeline: Pipeline, store: Store, ledger: Ledger, files: Sorted, run: str
 ) -> tuple[Ledger, Sorted]:
-    """Withdraw what changed since it was answered, under on_change: reprocess. Hold the lock."""
-    if not files.changed or pipeline.on_change != "reprocess":
+    """Withdraw what changed, under on_change: reprocess, and what is deleted, under on_delete:
+    drop, as one. Hold the lock.
+
+    With gates, what stands in data stays until the new rows are released.
+    """
+    changed = files.changed if pipeline.on_change == "reprocess" else ()
+    deleted = files.deleted if drops(pipeline, files) else ()
+    if not changed and not deleted:
         return ledger, files
-    ledger = withdraw(store, ledger, {file.name for file in files.changed}, run)
-    return ledger, Sorted(files.finished, (), tuple(sorted(files.todo + files.changed, key=_name)))
+    take = take_back if pipeline.gates else withdraw
+    ledger = take(store, ledger, {*deleted, *(file.name for file in changed)}, run)
+    if changed:
+        todo = tuple(sorted(files.todo + changed, key=_name))
+        files = replace(files, changed=(), todo=todo)
+    return ledger, files
+
+
+def _deleted_message(deleted: Sequence[str]) -> str:
+    return f"source files that are answered are not there any more: {_named(deleted)}"
+
+
+def waiting_message(waiting: Mapping[str, str]) -> str:
+    """What waits, where nothing else is there."""
+    why = "\n".join(f"  {name}: {why}" for name, why in list(waiting.items())[:SHOWN])
+    return f"nothing to do yet: every file there is ({len(waiting)}) is still being written.\n{why}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(repr(name) for name in names[:SHOWN]) + more
 
 
 def changed_message(changed: Sequence[SourceFile]) -> str:
     """What changed, and what can be done about it."""
-    names = ", ".join(repr(file.name) for file in changed[:SHOWN])
-    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
     return (
-        f"source files changed since they were answered: {names}{more}.\n"
+        f"source files changed since they were answered: {_named([f.name for f in changed])}.\n"
         "  to answer them anew:        on_change: reprocess\n"
         "  to keep the old answers:    on_change: ignore"
     )
@@ -125,13 +207,14 @@ def _retry_unit(
 ) -> Unit | None:
     """The rejected rows as spans; None if one of their files is gone, changed or unreadable."""
     spans: list[Span] = []
+    versions = {a.file: a.version for a in ledger.units[rejected.footer.unit][0].answers}
     for name in dict.fromkeys(name for name, _ in rejected.attempts):
         file = files.get(name)
-        if file is None or ledger.has_changed(file):
+        if file is None or file.version != versions.get(name):
             return None
         rows = sorted(row for other, row in rejected.attempts if other == name)
         try:
-            opened[name] = opened.get(name) or pipeline.source.extent(file)
+            opened[name] = opened.get(name) or pipeline.source.opens(file)
         except SourceFailed:
             return None
         spans += [opened[name].span(start, stop) for start, stop in _runs(rows)]

@@ -5,9 +5,10 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,18 +26,30 @@ ASIDE = f"{OURS}/aside"
 """Where parts are written before they are put in place; on the same file system, so that the
 rename is one step. Nothing in it counts."""
 
+HELD = f"{OURS}/held"
+"""Where parts wait for the pipeline's gates: in folders of the output's own names, `data` and
+`rejects`, so that the same code works on both, and a release is a rename."""
+
 PATIENCE_SECONDS = 120.0
 """A commit takes milliseconds, a slow disk seconds: a lock held this long is a stopped process."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+"""What file systems without hard links, or with no more of them for a file, answer."""
+
 
 @dataclass(frozen=True)
 class Store:
-    """One output folder. `home` is the URI of its file system, empty for this machine."""
+    """One output folder. `home` is the URI of its file system, empty for this machine.
+
+    `area` is where its data and rejects lie inside the folder: at its top, or in HELD. The lock,
+    the records and what is written aside are the same for both.
+    """
 
     home: str
     path: str
+    area: str = field(default="", kw_only=True)
 
     @classmethod
     def at(cls, where: str, base: Path) -> "Store":
@@ -55,8 +68,13 @@ class Store:
         """The pyarrow file system."""
         return fs.FileSystem.from_uri(self.home)[0] if self.home else fs.LocalFileSystem()
 
+    @property
+    def held(self) -> "Store":
+        """The same output where parts wait for its gates."""
+        return replace(self, area=HELD)
+
     def __getstate__(self) -> dict[str, str]:
-        return {"home": self.home, "path": self.path}
+        return {"home": self.home, "path": self.path, "area": self.area}
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__dict__.update(state)
@@ -73,7 +91,8 @@ class Store:
 
     def full(self, name: str) -> str:
         """The path of a name inside the file system."""
-        return f"{self.path}/{name}"
+        inside = f"{self.area}/{name}" if self.area and not name.startswith(OURS) else name
+        return f"{self.path}/{inside}"
 
     def prepare(self) -> None:
         """Make the folders. Raises SinkFailed."""
@@ -118,6 +137,24 @@ class Store:
         """Put a file in place in one step, also over an older one. Raises SinkFailed."""
         self._try(self._put_local if self.is_local else self._put_remote, name, content)
 
+    def alias(self, name: str, other: str) -> None:
+        """Give a file a second name, which keeps this content when the first one gets another.
+
+        It takes no room on a disk that knows hard links, and is a copy elsewhere. Raises
+        FileNotFoundError, SinkFailed.
+        """
+        aside = self.full(f"{ASIDE}/{secrets.token_hex(8)}")
+        try:
+            _link(self.full(name), aside)
+            Path(aside).replace(self.full(other))
+            # Two names of one file: the system calls the rename done, and leaves both.
+            Path(aside).unlink(missing_ok=True)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            Path(aside).unlink(missing_ok=True)
+            raise self._failed(error) from None
+
     def delete(self, name: str) -> None:
         """Delete a file; it may be gone already."""
         try:
@@ -126,6 +163,17 @@ class Store:
             return
         except OSError as error:
             raise self._failed(error) from None
+
+    def move(self, name: str, to: str) -> None:
+        """Move a file in one step, also over an older one; it may be moved already.
+
+        On an object store, which has no rename, it is there twice for a moment.
+        """
+        info = self._try(self.system.get_file_info, self.full(name))
+        if info.type != fs.FileType.NotFound:
+            self._try(
+                self._move_local if self.is_local else self.system.move, *map(self.full, (name, to))
+            )
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
@@ -176,7 +224,11 @@ class Store:
         except OSError:
             Path(aside).unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
+
+    def _move_local(self, path: str, to: str) -> None:
+        Path(path).replace(to)
+        sync_folder(Path(to).parent)
 
     def _put_remote(self, name: str, content: bytes | pa.Buffer) -> None:
         """An object appears when its upload is complete; one write, so it is whole or absent."""
@@ -204,7 +256,19 @@ class Store:
         return SinkFailed(f"the output {where} cannot be used: {error}")
 
 
-def _sync_folder(folder: Path) -> None:
+def _link(path: str, other: str) -> None:
+    """Make a hard link, or a copy where the file system has none."""
+    try:
+        os.link(path, other)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(path, other)
+        with Path(other).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

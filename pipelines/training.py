@@ -84,8 +84,8 @@ def read_table(training: TableTraining, base: Path) -> TableRead:
     """
     source: Source = training.source
     files = source.files(base)
-    wanted, unread = _columns(training, source.offers(files))
-    extents = [source.extent(file, wanted) for file in files]
+    wanted, unread = _columns(training, source.offers(files, new=lambda: files))
+    extents = [source.opens(file, wanted) for file in files]
     rows = sum(extent.rows for extent in extents)
     drawn = _drawn(rows, training.max_rows, training.split.seed)
     tables = [wanted.empty_table()]
@@ -136,7 +136,7 @@ def _units(extents: list[Extent]) -> Iterator[tuple[int, Unit]]:
 
 def read_unit(source: Source, unit: Unit, columns: pa.Schema) -> pa.Table:
     """Read a unit whole. Raises SourceFailed."""
-    found = source.read(unit, columns)
+    found = source.gives(unit, columns)
     if found.skipped:
         file, why = found.skipped[0]
         raise SourceFailed(f"source file {file.name!r} cannot be learned from: {why}")

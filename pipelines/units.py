@@ -31,6 +31,7 @@ class SourceFile:
     version  size and modification time in nanoseconds, "size-mtime_ns".
     path     where it is: an absolute path, or a path inside the file system of `home`.
     home     the URI of its file system, empty for this machine. Never shown: it may hold secrets.
+    note     what a table says of the file and reading it needs. Never shown, for the same reason.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SourceFile:
     version: str
     path: str = field(compare=False)
     home: str = field(default="", compare=False, repr=False)
+    note: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

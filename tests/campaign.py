@@ -1,11 +1,13 @@
 """The kill campaign: runs are killed at random moments; afterwards every row stands exactly once.
 
-    python -m tests.campaign FOLDER [KILLS] [jsonl|parquet] [SEED]
+    python -m tests.campaign FOLDER [KILLS] [jsonl|parquet] [SEED] [--sink delta|iceberg]
+
+With a table as the sink, its readers look too: after each kill, and at the end at every snapshot.
 
 Only processes that descend from a run of the campaign are killed.
 """
 
-import contextlib
+import argparse
 import json
 import logging
 import os
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import yaml
+
+from tests import tables
+from tests.processes import end_all, kind_of, wait_for_all
 
 ROOT = Path(__file__).parent.parent
 ROWS = 60
@@ -52,12 +57,16 @@ most let a unit or two through."""
 ENDS_THE_RUN = {"driver", "raylet", "agent", "gcs"}
 """Kinds whose death ends the run soon; a dispatcher's is noticed when the next unit is through."""
 
-LOST = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "default_worker.py")
-"""Ray's own processes that, when their Ray dies, try for a fixed time (30 to 60 s) to reach it:
-two helpers, and workers that are still starting. They touch nothing of ours."""
-
 REASONS = {"bad": "stage_error", "kill": "killed_worker", None: "null_input", "{": "bad_json"}
 """Text of a row that is rejected -> the reason; "{" stands for a line that is no JSON."""
+
+_SOON = "publishing.PUBLISH_SECONDS, publishing.PUBLISH_SHARE = 0.3, 1"
+_MAIN = "from jobs.cli import main; sys.exit(main())"
+COMMANDS = {
+    True: ["-m", "jobs.cli"],
+    False: ["-c", f"import sys; from pipelines.sinks import publishing; {_SOON}; {_MAIN}"],
+}
+"""How a run is started: as users do, or with tables published so often that kills hit it."""
 
 Place = tuple[str, int]
 
@@ -68,7 +77,7 @@ _log = logging.getLogger(__name__)
 class Figures:
     """What happened. `under_fire` rows were in data when the killing ended; `blamed` good rows were
     rejected because two kills hit them; `leaving` is the longest time that a killed run's processes
-    lived on, seconds."""
+    lived on, seconds; `snapshots` of a table are right, each of them."""
 
     kills: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
@@ -79,15 +88,19 @@ class Figures:
     changed: int = 0
     blamed: int = 0
     leaving: float = 0.0
+    snapshots: int = 0
     seconds: float = 0.0
 
 
 class Campaign:
     """One output, its growing source, and the run that is going on, if any."""
 
-    def __init__(self, folder: Path, kind: str = "jsonl", seed: int = 0) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, kind: str = "jsonl", seed: int = 0, sink: str = "parquet"
+    ) -> None:
+        self.folder = folder.absolute()
         self.kind = kind
+        self.sink = sink
         self.dice = random.Random(seed)
         self.figures = Figures()
         self.versions: dict[str, list[list[str | None]]] = {}
@@ -104,7 +117,7 @@ class Campaign:
             "keep": ["id", "upper"],
             "on_change": "reprocess",
             "errors": {"max_rejected": 1.0},
-            "sink": {"kind": "parquet", "path": "out"},
+            "sink": tables.sink_of(self.sink, self.folder),
         }
 
     # the source ---------------------------------------------------------------------------------
@@ -145,7 +158,13 @@ class Campaign:
         """Start a run."""
         with (self.folder / "log.txt").open("ab") as log:
             self.run = subprocess.Popen(
-                [sys.executable, "-m", "jobs.cli", "run", "pipeline.yaml", *options],
+                [
+                    sys.executable,
+                    *COMMANDS[self.sink == "parquet"],
+                    "run",
+                    "pipeline.yaml",
+                    *options,
+                ],
                 cwd=self.folder,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
@@ -178,14 +197,14 @@ class Campaign:
         except psutil.NoSuchProcess:
             return []
 
-    def of_kind(self, kind: str) -> list[psutil.Process]:
+    def ofkind_of(self, kind: str) -> list[psutil.Process]:
         """The run's processes of one kind."""
         family = self.family()
-        return [process for process in family if _kind(process, family[0]) == kind]
+        return [process for process in family if kind_of(process, family[0]) == kind]
 
     def kill(self, kind: str) -> bool:
         """Kill one process of that kind; False if there is none."""
-        family, chosen = self.family(), self.of_kind(kind)
+        family, chosen = self.family(), self.ofkind_of(kind)
         if not chosen:
             return False
         self.dice.choice(chosen).kill()
@@ -240,7 +259,7 @@ class Campaign:
     def wait_for(self, kind: str, seconds: float = 60.0) -> None:
         """Wait until the run has a process of that kind, or has ended."""
         deadline = time.monotonic() + seconds
-        while self.is_running() and time.monotonic() < deadline and not self.of_kind(kind):
+        while self.is_running() and time.monotonic() < deadline and not self.ofkind_of(kind):
             time.sleep(0.1)
 
     def finish(self) -> None:
@@ -254,6 +273,17 @@ class Campaign:
             if not options:
                 self.figures.blamed = self._blamed()
         assert self.places() == self.expected()
+        if self.sink != "parquet":
+            self._finish_table()
+
+    def _finish_table(self) -> None:
+        """The table is the data, and each of its snapshots was right."""
+        data = _read(self.folder / "out" / "data")
+        table = tables.rows(self.sink, self.folder)
+        assert sorted(map(str, table)) == sorted(map(str, data)), "the table is not the data"
+        for rows in tables.versions(self.sink, self.folder):
+            self._check(rows)
+            self.figures.snapshots += 1
 
     # what is right ------------------------------------------------------------------------------
 
@@ -263,7 +293,11 @@ class Campaign:
         self.figures.checks += 1
         if not (self.folder / "out" / "data").exists():
             return
-        rows = _read(self.folder / "out" / "data")
+        self._check(_read(self.folder / "out" / "data"))
+        if self.sink != "parquet":
+            self._check(tables.newest(self.sink, self.folder))
+
+    def _check(self, rows: Sequence[dict]) -> None:
         standing = {(row["_source"], row["_row"]): row for row in rows}
         assert len(standing) == len(rows), "a row stands twice"
         version: dict[str, int] = {}
@@ -303,55 +337,6 @@ def _line(id: str, text: str | None) -> str:
     return "{not json\n" if text == "{" else json.dumps({"id": id, "text": text}) + "\n"
 
 
-def _kind(process: psutil.Process, driver: psutil.Process) -> str | None:
-    """What a process of a run is, or None if it is nothing that we kill."""
-    command = _command(process)
-    if process == driver:
-        return "driver"
-    if "actors.child" in command:
-        return "model"
-    if command.startswith(LOST[:2]):
-        return "agent"
-    if command.startswith("ray::"):
-        return "dispatcher" if "Dispatcher" in command else "worker"
-    program = command.split(" ")[0].rsplit("/", 1)[-1]
-    return {"raylet": "raylet", "gcs_server": "gcs"}.get(program)
-
-
-def _command(process: psutil.Process) -> str:
-    """How a process was started or calls itself; empty if it is gone."""
-    try:
-        return " ".join(process.cmdline()).strip()
-    except psutil.Error:
-        return ""
-
-
-def wait_for_all(processes: Iterable[psutil.Process], seconds: float) -> list[str]:
-    """Wait until all but LOST are gone; return the commands of those that are not."""
-    deadline = time.monotonic() + seconds
-    left = list(processes)
-    while left := [process for process in left if _is_at_work(process)]:
-        if time.monotonic() > deadline:
-            return [_command(process) for process in left]
-        time.sleep(0.1)
-    return []
-
-
-def end_all(processes: Iterable[psutil.Process]) -> None:
-    """Kill what is left of a run, by its own ids."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
-def _is_at_work(process: psutil.Process) -> bool:
-    try:
-        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    return alive and not any(sign in _command(process) for sign in LOST)
-
-
 def _read(folder: Path) -> list[dict]:
     """The rows of a folder; again when a file was withdrawn between listing and reading."""
     for _ in range(5):
@@ -366,10 +351,16 @@ def _read(folder: Path) -> list[dict]:
 def main() -> None:
     """Run one campaign and print its figures."""
     logging.basicConfig(level=logging.INFO)
-    folder, kills, kind, seed = (*sys.argv[1:], *["20", "jsonl", "0"][len(sys.argv) - 2 :])
-    campaign = Campaign(Path(folder), kind, int(seed))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("kills", type=int, nargs="?", default=20)
+    parser.add_argument("kind", nargs="?", default="jsonl")
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    parser.add_argument("--sink", default="parquet", choices=("parquet", *tables.KINDS))
+    args = parser.parse_args()
+    campaign = Campaign(args.folder, args.kind, args.seed, args.sink)
     try:
-        campaign.fight(int(kills))
+        campaign.fight(args.kills)
         campaign.finish()
     finally:
         end_all(campaign.family())

@@ -15,15 +15,20 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.ledger import Ledger, read_ledger, recover, rejected_rows, withdraw
+from pipelines.held import recover_all, release
+from pipelines.ledger import Ledger, read_counting, read_ledger, recover, rejected_rows
 from pipelines.lock import NAME, Lock
 from pipelines.parts import KEYS, REJECT, REJECT_TYPE, Footer, answers_of, commit
-from pipelines.state import sort_files
+from pipelines.sinks import ParquetSink, Sink
+from pipelines.spec import Pipeline
+from pipelines.state import drops, sort_files, withdraw_old
 from pipelines.store import DATA, REJECTS, Store
 from pipelines.units import Cutter, Extent, SourceFile, Unit, pieces
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEMA = pa.schema([*KEYS, ("text", pa.string()), (REJECT, REJECT_TYPE)])
+COLUMNS = pa.schema([*KEYS, ("text", pa.string())])
+PARQUET = ParquetSink(path="out")
+SCHEMA = COLUMNS.append(pa.field(REJECT, REJECT_TYPE))
 
 Place = tuple[str, int]
 
@@ -75,14 +80,22 @@ class Crashing(Store):
     left: list[int] = field(default_factory=list)
 
     def put(self, name, content) -> None:
-        self._step()
+        self.step()
         super().put(name, content)
 
     def delete(self, name: str) -> None:
-        self._step()
+        self.step()
         super().delete(name)
 
-    def _step(self) -> None:
+    def move(self, name: str, to: str) -> None:
+        self.step()
+        super().move(name, to)
+
+    def alias(self, name: str, other: str) -> None:
+        self.step()
+        super().alias(name, other)
+
+    def step(self) -> None:
         if self.left[0] <= 0:
             # What a process that dies while it writes leaves behind.
             Path(self.full("_gristmill/aside"), secrets.token_hex(4)).write_bytes(b"half a part")
@@ -90,25 +103,63 @@ class Crashing(Store):
         self.left[0] -= 1
 
 
-def run(store: Store, corpus: Corpus, retry: bool = False, rows: int = 3) -> None:
-    """Answer what is not answered, in units of `rows` rows; or, with `retry`, what is rejected."""
+def run(
+    store: Store,
+    corpus: Corpus,
+    retry: bool = False,
+    rows: int = 3,
+    on_delete: str = "keep",
+    sink: Sink = PARQUET,
+    gates: str | None = None,
+) -> None:
+    """Answer what is not answered, in units of `rows` rows; with `retry`, what is rejected too.
+
+    A table is published after each unit. With `gates`, rows are held, and released if it is "hold".
+    """
     store.prepare()
+    target = store.held if gates else store
+    target.prepare()
     run_id = secrets.token_hex(3)
     with Lock(store, run_id).held():
-        ledger = recover(store, run_id)
+        ledger = recover_all(store, run_id)
         extents = corpus.extents()
         files = sort_files([extent.file for extent in extents.values()], ledger)
-        if files.changed:
-            ledger = withdraw(store, ledger, {file.name for file in files.changed}, run_id)
+        changing = pipeline(on_delete, gates)
+        dropped = files.deleted if drops(changing, files) else ()
+        ledger, files = withdraw_old(changing, store, ledger, files, run_id)
         waiting = (
             piece
-            for file in (*files.todo, *files.changed)
+            for file in files.todo
             for piece in pieces(extents[file.name], ledger.answered(file))
         )
         retries = list(_retries(store, ledger, extents)) if retry else []
+        publish(store, sink, run_id, settled=False)
         for unit, part, generation, tried in (*retries, *_units(waiting, rows)):
             said = footer(corpus, unit, part, generation, run_id)
-            commit(store, corpus.table(unit), said, tried)
+            commit(target, corpus.table(unit), said, tried)
+            publish(store, sink, run_id, settled=False)
+        if gates == "hold":
+            release(store, run_id, {}, dropped)
+        publish(store, sink, run_id, settled=True)
+
+
+def publish(store: Store, sink: Sink, run_id: str, settled: bool) -> None:
+    """Bring the table, if it is one, up to what counts."""
+    if sink.is_table:
+        sink.publish(store, read_counting(store), COLUMNS, run_id, settled)
+
+
+def pipeline(on_delete: str, gates: str | None) -> Pipeline:
+    """What says that changed files are answered anew, and what becomes of deleted ones."""
+    return Pipeline(
+        name="mill",
+        source={"kind": "text", "path": "in"},
+        stages=[{"task": "ner"}],
+        on_change="reprocess",
+        on_delete=on_delete,
+        gates={"rows": {"min": 0}} if gates else None,
+        sink={"path": "out"},
+    )
 
 
 def footer(corpus: Corpus, unit: Unit, part: str, generation: int, run_id: str) -> Footer:
@@ -137,6 +188,9 @@ def _units(waiting, rows: int) -> Iterator[Order]:
 
 def _retries(store: Store, ledger: Ledger, extents: dict[str, Extent]) -> Iterator[Order]:
     for found in rejected_rows(store, ledger):
+        answers = ledger.units[found.footer.unit][0].answers
+        if any(a.version != extents[a.file].file.version for a in answers):
+            continue
         spans = tuple(extents[name].span(row, row + 1) for name, row in sorted(found.attempts))
         yield Unit(spans), found.footer.unit, found.footer.generation + 1, found.attempts
 

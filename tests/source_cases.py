@@ -21,11 +21,11 @@ def read_all(source: Source, base: Path, rows: int = 3) -> pa.Table:
     """Every row of the source, read in units of `rows` rows."""
     files = source.files(base)
     columns = source.offers(files)
-    waiting = (piece for file in files for piece in pieces(source.extent(file, columns)))
+    waiting = (piece for file in files for piece in pieces(source.opens(file, columns)))
     cutter = Cutter(waiting, most_bytes=1 << 40)
     tables = [answer_schema(columns).empty_table()]
     while unit := cutter.next(rows):
-        read = source.read(unit, columns)
+        read = source.gives(unit, columns)
         assert read.skipped == []
         tables.append(read.table)
     return pa.concat_tables(tables).combine_chunks()

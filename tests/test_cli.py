@@ -13,14 +13,16 @@ import yaml
 from actors.errors import UsageError
 from actors.stage import ModelFiles
 from jobs.cli import main
-from jobs.run import prepare
-from pipelines.file import load, parse
+from jobs.prepare import prepare
+from pipelines.file import Pipeline, load, parse
 from pipelines.pools import sizes
+from pipelines.sources import KINDS
 from tests.tiny import text
 
 ECHO = "tests.stages.echo:Echo"
 AT = f"p.yaml, stage 1 ({ECHO})"
-TOP = "name, source, stages, models, keep, on_change, errors, sink"
+TOP = ", ".join(Pipeline.model_fields)
+FILES = "path, extensions, partitions, partition_types, schema, settle"
 Refused = Callable[..., str]
 
 
@@ -42,9 +44,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
     def refused(*words: str) -> str:
         capsys.readouterr()
         assert main(words) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        return said.err.removeprefix("error: ").removesuffix("\n")
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.removeprefix("error: ").removesuffix("\n")
 
     return refused
 
@@ -81,12 +83,11 @@ KEYS = {
     "source": (
         {"source": {"kind": "text", "path": "x", "row": "line"}},
         "p.yaml, source: unknown key 'row' (did you mean 'rows'?).\n"
-        "  keys here: path, extensions, kind, rows, encoding, max_bytes",
+        f"  keys here: {FILES}, kind, rows, encoding, max_bytes",
     ),
-    "resources": (
-        echo(resources={"cpu": 1}),
-        f"{AT}, resources: unknown key 'cpu' (did you mean 'cpus'?).\n"
-        "  keys here: cpus, gpus, memory",
+    "pool": (
+        echo(pool={"mn": 1}),
+        f"{AT}, pool: unknown key 'mn' (did you mean 'min'?).\n  keys here: min, max",
     ),
     "option": (
         echo(options={"sufix": "x"}),
@@ -133,7 +134,7 @@ VALUES: list[tuple[dict[str, Any], str]] = [
     ({"sink": "out"}, "p.yaml: 'sink' should be a mapping, not 'out'."),
     (
         {"sink": {"kind": "kafka", "path": "x"}},
-        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet.",
+        "p.yaml, sink: there is no sink kind 'kafka'; kinds: parquet, delta, iceberg.",
     ),
     (
         {"source": {"kind": "jsonl", "path": 5}},
@@ -184,8 +185,7 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_kind_of_source_that_is_not_there_is_refused(kind: str, refused: Refused) -> None:
     said = refused("plan", pipeline(source={"kind": kind, "path": "x"}))
-    kinds = "kinds: parquet, jsonl, csv, text, images, audio, video."
-    assert said == f"p.yaml, source: {SOURCES[kind]}; {kinds}"
+    assert said == f"p.yaml, source: {SOURCES[kind]}; kinds: {', '.join(KINDS)}."
 
 
 def test_a_source_that_is_not_there_is_told_with_its_neighbours(

@@ -1,6 +1,7 @@
 """Every row exactly once, wherever a run stops, and never two versions side by side."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,9 @@ BAD = frozenset({("a", 1), ("b", 0), ("c", 0), ("c", 1), ("c", 2)})
 FIRST = Corpus({"a": (8, "a1"), "b": (2, "b1"), "c": (3, "c1"), "d": (1, "d1")}, BAD)
 HEALED = replace(FIRST, bad=BAD - {("a", 1), ("c", 2)})
 CHANGED = replace(HEALED, files={**FIRST.files, "a": (5, "a2"), "d": (2, "d2"), "e": (4, "e1")})
+
+GONE = replace(CHANGED, files={n: f for n, f in CHANGED.files.items() if n not in ("b", "c")})
+"""What is left when two files are deleted."""
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_running_again_changes_no_file(store: Store) -> None:
     assert {p: p.stat().st_mtime_ns for p in Path(store.path).rglob("*.parquet")} == before
 
 
-def steps_of(store: Store) -> int:
+def steps_of(store: Store, story: Callable[[Store], None] = story) -> int:
     counting = Crashing(store.home, store.path, [10_000])
     story(counting)
     return 10_000 - counting.left[0]
@@ -102,14 +106,68 @@ def test_a_withdrawal_that_stopped_half_way_costs_no_row_if_the_file_is_put_back
         assert places(store) == HEALED.places(), f"stopped before step {step}"
 
 
+def gone_story(store: Store) -> None:
+    """Answer, retry the rejects; then two files changed, one came and two are gone."""
+    run(store, FIRST)
+    run(store, HEALED, retry=True)
+    run(store, GONE, on_delete="drop")
+
+
+def test_rows_of_deleted_files_are_taken_back_with_those_of_changed_ones(store: Store) -> None:
+    gone_story(store)
+    assert places(store) == GONE.places()
+    run(store, CHANGED, on_delete="drop")
+    assert places(store) == CHANGED.places()
+
+
+def test_rows_of_deleted_files_stay_if_nothing_else_is_said(store: Store) -> None:
+    run(store, FIRST)
+    before = places(store)
+    run(store, replace(FIRST, files={"a": FIRST.files["a"]}))
+    assert places(store) == before
+
+
+def test_a_crash_while_rows_are_taken_back_costs_no_row_and_leaves_none(tmp_path: Path) -> None:
+    steps = steps_of(Store.at("whole", tmp_path), gone_story)
+    first = steps_of(Store.at("first", tmp_path), lambda s: run(s, FIRST))
+    for step in range(first, steps):
+        crashing = Crashing("", str(tmp_path / f"out{step}"), [step])
+        with pytest.raises(Crash):
+            gone_story(crashing)
+        store = Store.at(f"out{step}", tmp_path)
+        check_data(store)
+        bury(store)
+        run(store, GONE, on_delete="drop")
+        run(store, GONE, retry=True, on_delete="drop")
+        assert places(store) == GONE.places(), f"stopped before step {step}"
+
+
+def test_deleted_files_that_come_back_after_a_crash_are_whole(tmp_path: Path) -> None:
+    first = steps_of(Store.at("first", tmp_path), lambda s: run(s, FIRST, rows=9))
+    whole = steps_of(Store.at("whole", tmp_path), _dropped)
+    for step in range(first, whole):
+        crashing = Crashing("", str(tmp_path / f"out{step}"), [step])
+        with pytest.raises(Crash):
+            _dropped(crashing)
+        bury(crashing)
+        store = Store.at(f"out{step}", tmp_path)
+        run(store, FIRST, on_delete="drop")
+        assert places(store) == FIRST.places(), f"stopped before step {step}"
+
+
+def _dropped(store: Store) -> None:
+    run(store, FIRST, rows=9)
+    run(store, replace(FIRST, files={"a": FIRST.files["a"]}), on_delete="drop")
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_any_number_of_crashes_costs_no_row_and_repeats_none(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     store = Crashing("", str(tmp_path / "out"), [0])
-    for corpus in (FIRST, HEALED, CHANGED, HEALED, FIRST, CHANGED) * 3:
+    for corpus in (FIRST, HEALED, CHANGED, GONE, HEALED, FIRST, CHANGED, GONE) * 3:
         store.left[0] = dice.randrange(1, 25)
         try:
-            run(store, corpus, retry=dice.random() < 0.5, rows=dice.randrange(1, 5))
+            run(store, corpus, dice.random() < 0.5, dice.randrange(1, 5), "drop")
         except Crash:
             bury(store)
         check_data(store)

@@ -111,7 +111,7 @@ def test_an_owner_on_another_machine_is_dead_after_its_lease(store: Store, monke
 
 
 def test_an_owner_whose_clock_is_behind_is_alive_while_it_beats(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.3)
     other = replace(OURSELVES, host="elsewhere", beat=time.time() - 2 * LEASE_SECONDS)
     own(store, other)
     threading.Timer(0.1, own, (store, replace(other, beat=other.beat + 5))).start()

@@ -1,6 +1,8 @@
 """The same sources in an object store."""
 
 import socket
+import time
+from datetime import date
 
 import boto3
 import pyarrow as pa
@@ -97,3 +99,15 @@ def test_a_prefix_that_is_not_there_is_named_with_what_is(store, tmp_path):
         Images(path=f"s3://bucket/paper?{store[1]}").files(tmp_path)
     assert "source path 's3://bucket/paper' is not there" in str(error.value)
     assert "did you mean 'papers'?" in str(error.value)
+
+
+def test_an_object_settles_by_the_time_of_its_upload_and_its_folders_are_columns(store, tmp_path):
+    put(store, **{"hive__day=2026-01-31__a%20b=7__x.jsonl": b'{"a": 1}\n'})
+    path = f"s3://bucket/hive?{store[1]}"
+    source = Jsonl(path=path, settle=60, partitions="hive")
+    files = source.files(tmp_path)
+    assert list(source.settled(files, time.time())[1]) == ["day=2026-01-31/a%20b=7/x.jsonl"]
+    assert source.settled(files, time.time() + 100) == (files, {})
+    table = read_all(source, tmp_path)
+    assert rows_of(table) == [(files[0].name, 0, 1, date(2026, 1, 31), 7, None)]
+    assert table.column_names[3:5] == ["day", "a b"]

@@ -1,6 +1,8 @@
 """Files appear whole or not at all; a sink without room or rights says so, and can go on."""
 
 import contextlib
+import errno
+import os
 import pickle
 import subprocess
 from collections.abc import Iterator
@@ -114,3 +116,23 @@ def test_a_disk_that_fills_up_in_the_middle_loses_nothing(tmp_path: Path) -> Non
         hog.unlink()
         run(store, corpus, rows=100)
         assert places(store) == corpus.places()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_an_alias_keeps_its_content_when_the_file_gets_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_: str) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    store.put(f"{DATA}/a", b"old")
+    store.alias(f"{DATA}/a", f"{DATA}/b")
+    store.put(f"{DATA}/a", b"new")
+    assert (store.read(f"{DATA}/a"), store.read(f"{DATA}/b")) == (b"new", b"old")
+    store.alias(f"{DATA}/a", f"{DATA}/b")
+    assert store.read(f"{DATA}/b") == b"new"
+    assert list(Path(store.full("_gristmill/aside")).iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        store.alias(f"{DATA}/none", f"{DATA}/c")

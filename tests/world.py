@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from jobs.run import Options, Outcome, Prepared, prepare, run
+from jobs.prepare import Prepared, prepare
+from jobs.run import Options, Outcome, run
 from pipelines.file import parse
 from pipelines.store import DATA, REJECTS, Store
 
@@ -59,13 +60,14 @@ class World:
         ]
         self.file["keep"] = [f"upper{n}" for n in range(len(options))]
 
-    def prepare(self) -> Prepared:
+    def prepare(self, fresh: bool = False) -> Prepared:
         """List the source and check the pipeline."""
-        return prepare(parse(self.file, "test.yaml"), "test.yaml", self.path, self.path / "cache")
+        pipeline = parse(self.file, "test.yaml")
+        return prepare(pipeline, "test.yaml", self.path, self.path / "cache", fresh)
 
     def run(self, **options: Any) -> Outcome:
         """Run the pipeline as `gristmill run` does."""
-        return self.go(self.prepare(), **options)
+        return self.go(self.prepare(options.get("fresh", False)), **options)
 
     def go(self, prepared: Prepared, **options: Any) -> Outcome:
         """Run what is prepared."""

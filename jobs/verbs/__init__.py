@@ -4,8 +4,32 @@ A verb imports what it needs when it runs: `gristmill --help` imports nothing he
 """
 
 from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
+from jobs.verbs.clusters import CLUSTER, DOCTOR
+from jobs.verbs.manifests import RENDER
 from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.schedules import SCHEDULE
+from jobs.verbs.serving import SERVE
+from jobs.verbs.submission import LOGS, STATUS, STOP, SUBMIT, WAIT
 from jobs.verbs.verb import Group, Verb
 
-VERBS: tuple[Verb | Group, ...] = (DEMO, TASKS, PLAN, RUN, SHOW, SEARCH, TRAIN, MODELS)
+VERBS: tuple[Verb | Group, ...] = (
+    DEMO,
+    TASKS,
+    PLAN,
+    RUN,
+    SHOW,
+    SEARCH,
+    SERVE,
+    SUBMIT,
+    STATUS,
+    LOGS,
+    STOP,
+    WAIT,
+    SCHEDULE,
+    RENDER,
+    TRAIN,
+    MODELS,
+    CLUSTER,
+    DOCTOR,
+)
 """All but `completion`, which is made of them."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from jobs.verbs.verb import (
     Verb,
     cache_folder,
+    planned,
     positive,
     prepared,
     print_json,
@@ -24,6 +25,15 @@ def _takes_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reuse", metavar="OLD_OUT", help="take over unchanged stages' columns from this output"
     )
+    parser.add_argument("--lineage", metavar="FILE", help="append OpenLineage events to this file")
+    parser.add_argument(
+        "--lineage-parent", metavar="NAMESPACE/JOB/RUN", help="the run that started this one"
+    )
+    held = parser.add_mutually_exclusive_group()
+    for word, what in (("accept", "release rows that gates held back"), ("discard", "drop them")):
+        held.add_argument(
+            f"--{word}-held", dest="held", action="store_const", const=word, help=what
+        )
 
 
 def _takes_search(parser: argparse.ArgumentParser) -> None:
@@ -45,9 +55,22 @@ def _takes_search(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     from jobs.progress import Progress, print_summary
     from jobs.run import Options, run
+    from jobs.telling import telling_refusal
+    from pipelines.file import load
 
-    options = Options(args.limit, args.retry_rejects, args.address, args.fresh, args.reuse)
-    ready = prepared(args)
+    options = Options(
+        args.limit,
+        args.retry_rejects,
+        args.address,
+        args.fresh,
+        args.reuse,
+        args.held,
+        args.lineage,
+        args.lineage_parent,
+    )
+    pipeline = load(args.file, args.set)
+    with telling_refusal(pipeline):
+        ready = planned(args, pipeline)
     with Progress() as progress:
         outcome = run(ready, options, progress, progress.say)
     print_summary(outcome)

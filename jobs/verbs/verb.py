@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobs.run import Prepared
+    from jobs.prepare import Prepared
+    from pipelines.spec import Pipeline
 
 Takes = Callable[[argparse.ArgumentParser], None]
 
@@ -74,11 +75,17 @@ def cache_folder() -> Path:
 
 def prepared(args: argparse.Namespace) -> "Prepared":
     """The pipeline that the arguments of `takes_file` name, checked. Raises UsageError."""
-    from jobs.run import prepare
     from pipelines.file import load
 
-    pipeline = load(args.file, args.set)
-    return prepare(pipeline, args.file.name, args.file.resolve().parent, cache_folder())
+    return planned(args, load(args.file, args.set))
+
+
+def planned(args: argparse.Namespace, pipeline: "Pipeline") -> "Prepared":
+    """The pipeline that was read from the arguments' file, checked. Raises UsageError."""
+    from jobs.prepare import prepare
+
+    base, fresh = args.file.resolve().parent, getattr(args, "fresh", False)
+    return prepare(pipeline, args.file.name, base, cache_folder(), fresh)
 
 
 def print_json(value: Any) -> None:

@@ -2,16 +2,18 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from actors.errors import nearest
 from pipelines.sinks.base import Sink
+from pipelines.sinks.delta import DeltaSink
+from pipelines.sinks.iceberg import IcebergSink
 from pipelines.sinks.parquet import ParquetSink
 
-__all__ = ["SINKS", "AnySink", "ParquetSink", "Sink"]
+__all__ = ["SINKS", "AnySink", "DeltaSink", "IcebergSink", "ParquetSink", "Sink"]
 
-SINKS = ("parquet",)
+SINKS = ("parquet", "delta", "iceberg")
 """The kinds of sink there are."""
 
 
@@ -32,5 +34,8 @@ def _known(given: Any) -> Any:
     )
 
 
-AnySink = Annotated[ParquetSink, BeforeValidator(_known)]
+AnySink = Annotated[
+    Annotated[ParquetSink | DeltaSink | IcebergSink, Field(discriminator="kind")],
+    BeforeValidator(_known),
+]
 """The `sink:` block of a pipeline file: one of the kinds, told apart by `kind`."""

@@ -1,6 +1,6 @@
 """What every sink is: an output folder of parts, and what else should know of them."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,9 +30,17 @@ class Sink(BaseModel):
         somebody else's.
         """
 
-    def publish(self, store: Store, ledger: Ledger, columns: pa.Schema, run: str) -> None:
+    def publish(
+        self, store: Store, ledger: Ledger, columns: pa.Schema, run: str, settled: bool = True
+    ) -> None:
         """Make the table hold exactly the parts of the ledger, in one transaction.
 
         Called by the run that holds the lock, again and again: what is published already stays as
-        it is, parts that no longer count are taken out. Raise SinkFailed.
+        it is, parts that no longer count are taken out. While a run goes on, `settled` is False:
+        nothing is taken out, and nothing added of a source file that a part to take out has rows
+        of. Raise SinkFailed, LockLost.
         """
+
+    def state(self, store: Store, ledger: Ledger) -> dict[str, Any]:
+        """What `show` says of the table. Raise UsageError, SinkFailed."""
+        return {}

@@ -9,21 +9,24 @@ from actors.errors import nearest
 from pipelines.sources.audio import Audio
 from pipelines.sources.base import Read, Reject, Skipped, Source, answer_schema
 from pipelines.sources.csv import Csv
+from pipelines.sources.delta import Delta
+from pipelines.sources.iceberg import Iceberg
 from pipelines.sources.images import Images
 from pipelines.sources.jsonl import Jsonl
 from pipelines.sources.parquet import Parquet
+from pipelines.sources.sql import Sql
 from pipelines.sources.text import Text
 from pipelines.sources.video import Video
 
 __all__ = [
-    "AnySource", "Audio", "Csv", "Images", "Jsonl", "KINDS", "LATER", "Parquet", "Read", "Reject",
-    "Skipped", "Source", "Text", "Video", "answer_schema",
+    "AnySource", "Audio", "Csv", "Delta", "Iceberg", "Images", "Jsonl", "KINDS", "LATER", "Parquet",
+    "Read", "Reject", "Skipped", "Source", "Sql", "Text", "Video", "answer_schema",
 ]  # fmt: skip
 
-KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio", "video")
+KINDS = ("parquet", "jsonl", "csv", "text", "images", "audio", "video", "delta", "iceberg", "sql")
 """The kinds of source there are."""
 
-LATER = ("webdataset", "lance", "iceberg", "delta", "sql", "hub")
+LATER = ("webdataset", "lance", "hub")
 """The kinds of source that are named already and not there yet."""
 
 
@@ -44,7 +47,10 @@ def _known(given: Any) -> Any:
 
 
 AnySource = Annotated[
-    Annotated[Parquet | Jsonl | Csv | Text | Images | Audio | Video, Field(discriminator="kind")],
+    Annotated[
+        Parquet | Jsonl | Csv | Text | Images | Audio | Video | Delta | Iceberg | Sql,
+        Field(discriminator="kind"),
+    ],
     BeforeValidator(_known),
 ]
 """The `source:` block of a pipeline file: one of the kinds, told apart by `kind`."""

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from actors.errors import SourceFailed, UsageError
-from pipelines.sources.listing import file_system, list_files, version
+from pipelines.sources.listing import file_system, version
 from pipelines.units import Extent, SourceFile, Span, Unit
 
 KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
@@ -22,6 +22,8 @@ KEYS = pa.schema([("_source", pa.string()), ("_row", pa.int64())])
 
 REJECT = pa.field("_reject", pa.struct([("reason", pa.string()), ("message", pa.string())]))
 """Why a row could not be read; null for good rows."""
+
+NO_COLUMNS = pa.schema([])
 
 RESERVED = (*KEYS.names, REJECT.name)
 """Column names that sources make themselves."""
@@ -33,6 +35,10 @@ MESSAGE_LENGTH = 300
 Answered = Callable[[], Mapping[str, AbstractSet[str]]]
 """Gives the names of the source's files that an output answers, with their versions. A call reads
 every footer of the output, so only sources that go by what is answered ask."""
+
+
+New = Callable[[], Sequence[SourceFile]]
+"""Gives the source's files that are not answered; a call reads every footer of the output."""
 
 
 class Reject(NamedTuple):
@@ -63,41 +69,75 @@ class Changed(Exception):
 class Source(BaseModel):
     """Base of every source: its fields are the options below `source:` in the pipeline file.
 
-    Sources are frozen and pickle. A kind implements `columns_of`, `extent` and either `read_span`
-    or `read`; the base class lists files, and guards reading by the files' versions.
+    Sources are frozen and pickle. A kind implements `files`, `columns_of`, `extent` and either
+    `read_span` or `read`; the base class guards reading by the files' versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    endings: ClassVar[tuple[str, ...]] = ()
-    """Endings of this kind's files, lower case, with the dot."""
+    where: ClassVar[frozenset[str]] = frozenset()
+    """Options that say where the source lies or how much of it there is, not what its rows are:
+    another value of them is the same pipeline."""
 
-    path: str | tuple[str, ...] = Field(
-        description="File, folder, glob or a list of them; local or a URI such as s3://bucket/key."
-    )
-    extensions: tuple[str, ...] = Field(
-        default=(),
-        description="Endings of the files to take from folders, in place of the kind's usual ones.",
-    )
+    rewrites: ClassVar[bool] = False
+    """Whether files that vanish may have left rows in new files: keeping the answers of the old
+    ones would then let rows stand twice."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides which rows the source has and what they are called."""
+        return self.model_dump(mode="json", exclude=set(self.where))
 
     def files(self, base: Path, answered: Answered = dict) -> list[SourceFile]:
         """List the source's files, sorted by name; `base` is where relative paths begin.
 
         `answered` tells what the output has, to sources whose files depend on it.
 
-        Raise UsageError for a path that is not there or has no file of this kind.
+        Raise UsageError when there is nothing to read.
         """
-        paths = (self.path,) if isinstance(self.path, str) else self.path
-        chosen = tuple("." + ending.lower().lstrip(".") for ending in self.extensions)
-        return list_files(paths, base, chosen or self.endings)
+        raise NotImplementedError
 
-    def offers(self, files: Sequence[SourceFile]) -> pa.Schema:
+    def check(self, file: SourceFile) -> None:
+        """Raise Changed unless the file is still there at the planned version."""
+        check_version(file)
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether files may still be written, so that one that changes is left for the next run."""
+        return False
+
+    def settled(
+        self, files: Sequence[SourceFile], now: float
+    ) -> tuple[list[SourceFile], dict[str, str]]:
+        """Return the files that may be read, and those still being written: name -> why.
+
+        `now` is in seconds, epoch.
+        """
+        return list(files), {}
+
+    def offers(
+        self,
+        files: Sequence[SourceFile],
+        known: pa.Schema = NO_COLUMNS,
+        new: New = tuple,
+    ) -> pa.Schema:
         """Return the columns that the files offer. Raise UsageError when that cannot be told, and
-        for a file that must not be read."""
+        for a file that must not be read.
+
+        `known` are columns as earlier runs read them, `new` gives the files that none has
+        answered; only sources that look into all of them ask.
+        """
         try:
             return self.columns_of(files)
         except SourceFailed as error:
             raise UsageError(str(error)) from error
+
+    def opens(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
+        """Tell the rows of a file, as `extent` does; what all kinds share is done around it."""
+        return self.extent(file, columns)
+
+    def gives(self, unit: Unit, columns: pa.Schema) -> Read:
+        """Give the unit's rows, as `read` does; what all kinds share is done around it."""
+        return self.read(unit, columns)
 
     def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Tell the columns, looking into as few files as it takes."""
@@ -132,10 +172,10 @@ class Source(BaseModel):
 
     def _guarded(self, span: Span, columns: pa.Schema) -> pa.Table:
         """Read one span of the planned version whole, or raise Changed."""
-        check_version(span.file)
+        self.check(span.file)
         if not span.rows:
             return answer_schema(columns).empty_table()
-        with planned(span.file):
+        with planned(span.file, self.check):
             table = self.read_span(span, columns)
         if table.num_rows != span.rows:
             raise Changed("changed")
@@ -143,19 +183,21 @@ class Source(BaseModel):
 
 
 @contextmanager
-def planned(file: SourceFile) -> Iterator[None]:
+def planned(file: SourceFile, check: Callable[[SourceFile], None] | None = None) -> Iterator[None]:
     """Raise Changed when reading inside fails, or read anything but the planned version.
 
+    `check` raises Changed when the version is another (left out: by the file's size and time).
     Looking at the version after reading is what proves the content.
     """
+    check = check or check_version
     try:
         yield
     except FileNotFoundError as error:
         raise Changed("vanished") from error
     except (OSError, ValueError, pa.ArrowException) as error:
-        check_version(file)
+        check(file)
         raise Changed(f"cannot be read: {error}"[:MESSAGE_LENGTH]) from error
-    check_version(file)
+    check(file)
 
 
 def check_version(file: SourceFile) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from actors.errors import SourceFailed, nearest
+from actors.errors import SourceDrifted, SourceFailed, nearest
 from pipelines.sources.base import RESERVED
+from pipelines.sources.widening import widens
 from pipelines.units import SourceFile
 
 _LIST = re.compile(r"list<(.+)>\Z")
@@ -66,30 +67,51 @@ def offered(schema: pa.Schema) -> pa.Schema:
     )
 
 
-def agree(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
-    """Raise SourceFailed unless the file has each asked column, once, in the asked type."""
+def agree(file: SourceFile, found: pa.Schema, asked: pa.Schema, widen: bool = False) -> None:
+    """Raise SourceFailed unless the file has each asked column, once, in the asked type.
+
+    With `widen`, a column may be missing, or in a type that fits into the asked one.
+    """
     for field in asked:
         places = found.get_all_field_indices(field.name)
-        if not places:
-            raise SourceFailed(missing_column(file, field, found.names))
-        there = found.field(places[0]).type
-        if len(places) > 1 or not _same(there, field.type):
-            what = "more than once" if len(places) > 1 else f"as {there}"
+        if len(places) > 1:
             raise SourceFailed(
-                f"source file {file.name!r} has column {field.name!r} {what}; the other files, or "
-                f"the pipeline, expect {field.type}"
+                f"source file {file.name!r} has column {field.name!r} more than once"
             )
+        if not places and not widen:
+            raise SourceDrifted(missing_column(file, field, found.names))
+        there = found.field(places[0]).type if places else field.type
+        if not same(there, field.type) and not (widen and widens(there, field.type)):
+            raise SourceDrifted(_retyped(file, field, there))
 
 
 def missing_column(file: SourceFile, field: pa.Field, names: list[str]) -> str:
     """Say that a file lacks a column, and what it has."""
     return (
         f"source file {file.name!r} has no column {field.name!r} ({field.type}), which other files "
-        f"or the pipeline expect{nearest(field.name, names)}\n  columns there: {', '.join(names)}"
+        f"or the pipeline expect{nearest(field.name, names)}\n  columns there: {', '.join(names)}\n"
+        "  to take a missing column as null, add below source:  schema: widen"
     )
 
 
-def _same(found: pa.DataType, asked: pa.DataType) -> bool:
+def _retyped(file: SourceFile, field: pa.Field, there: pa.DataType) -> str:
+    """Say that a file has a column in another type, and what can be done."""
+    if widens(there, field.type):
+        advice = "to have types that fit widened, add below source:  schema: widen"
+    elif widens(field.type, there):
+        advice = (
+            "to take the wider type for all, add below source:  schema: widen\n"
+            "  and if rows are answered already, begin anew: a new sink path, or --fresh"
+        )
+    else:
+        advice = f"write the file again with {field.name!r} as {field.type}, or take it out"
+    return (
+        f"source file {file.name!r} has column {field.name!r} as {there}; the other files, or the "
+        f"pipeline, expect {field.type}\n  {advice}"
+    )
+
+
+def same(found: pa.DataType, asked: pa.DataType) -> bool:
     """Say whether values carry over unchanged: same type, another layout, or a dictionary of it."""
     if pa.types.is_dictionary(found) and not pa.types.is_dictionary(asked):
         found = found.value_type

@@ -11,11 +11,12 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pydantic import Field
 
-from actors.errors import SourceFailed, UsageError, nearest
+from actors.errors import SourceDrifted, SourceFailed, UsageError, nearest
 from pipelines.sources.base import Reject, answer, failed
 from pipelines.sources.columns import missing_column, offered, parse_types, settled
 from pipelines.sources.lines import Layout, ends, first_rows, index, read_rows
 from pipelines.sources.typed import SAMPLE_ROWS, TypedLines
+from pipelines.sources.widening import fitted
 from pipelines.units import Extent, SourceFile, Span
 
 DELIMITER = r"\A[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]\z"
@@ -56,13 +57,14 @@ class Csv(TypedLines):
         """Read a slice; a row that does not parse alone is a reject."""
         names = self._header(span.file)
         self._check(span.file, names, columns)
+        there = pa.schema([field for field in columns if field.name in names])
         lines = read_rows(span, self._layout(span.file), self.max_bytes)
-        parser = _Parser(names, columns, self._delimiter(span.file))
+        parser = _Parser(names, there, self._delimiter(span.file))
         rejects = self._cut_wrong(span, lines)
-        tables = [columns.empty_table()]
+        tables = [there.empty_table()]
         for place, stop in _runs(len(lines), sorted(rejects)):
             parser.parse([line or b"" for line in lines[place:stop]], place, tables, rejects)
-        return answer(span, columns, pa.concat_tables(tables), rejects)
+        return answer(span, columns, fitted(pa.concat_tables(tables), columns), rejects)
 
     def _cut_wrong(self, span: Span, lines: list[bytes | None]) -> dict[int, Reject]:
         """Reject rows that are too long, and a last row whose quote is never closed."""
@@ -106,8 +108,8 @@ class Csv(TypedLines):
 
     def _check(self, file: SourceFile, names: list[str], columns: pa.Schema) -> None:
         for field in columns:
-            if field.name not in names:
-                raise SourceFailed(missing_column(file, field, names))
+            if field.name not in names and self.schema_rule == "strict":
+                raise SourceDrifted(missing_column(file, field, names))
 
     def _inferred(self, file: SourceFile, names: list[str], rows: list[bytes]) -> pa.Schema:
         given = parse_types(self.columns)

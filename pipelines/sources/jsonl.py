@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from actors.errors import UsageError
+from actors.errors import SourceDrifted, UsageError
 from pipelines.sources.base import Reject, answer, failed
-from pipelines.sources.columns import offered, parse_types, settled
+from pipelines.sources.columns import missing_column, offered, parse_types, settled
 from pipelines.sources.lines import Layout, first_rows, index, read_rows
 from pipelines.sources.typed import SAMPLE_ROWS, TypedLines
 from pipelines.sources.values import inferred, typed_columns
@@ -39,11 +39,17 @@ class Jsonl(TypedLines):
         return offered(pa.schema(list(types.items())))
 
     def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
-        """Count the rows; a row may lack any column, so there is no more to check."""
+        """Count the rows; check that some of the first rows have `columns`.
+
+        A single row may lack any of them, and all rows what the option `columns` names.
+        """
         try:
-            return index(file, LAYOUT)
+            extent = index(file, LAYOUT)
         except OSError as error:
             raise failed(file, error) from error
+        if columns is not None and self.schema_rule == "strict":
+            self._check(file, columns)
+        return extent
 
     def read_span(self, span: Span, columns: pa.Schema) -> pa.Table:
         """Read a slice; a key that a row lacks is null."""
@@ -59,6 +65,13 @@ class Jsonl(TypedLines):
         places = list(rows)
         rejects |= {places[place]: reject for place, reject in misfits.items()}
         return answer(span, columns, pa.table(arrays, schema=columns), rejects)
+
+    def _check(self, file: SourceFile, columns: pa.Schema) -> None:
+        rows = self._sample(file)
+        names = dict.fromkeys(name for row in rows for name in row)
+        for field in columns if rows else ():
+            if field.name not in names and field.name not in self.columns:
+                raise SourceDrifted(missing_column(file, field, list(names)))
 
     def _sample(self, file: SourceFile) -> list[Mapping[str, Any]]:
         try:

@@ -1,7 +1,8 @@
 """The one listing: a file, a folder, a glob or a list of them becomes source files.
 
 Names that begin with `_` or `.` are skipped below a folder (other tools put what is not data there,
-or what is still being written). A file named outright is always taken.
+or what is still being written), and so are endings of unfinished files (`.tmp`, `.part`...), unless
+a glob asks for them. A file named outright is always taken.
 """
 
 import os
@@ -19,6 +20,7 @@ from pyarrow import fs
 
 from actors.errors import UsageError, nearest
 from pipelines.sources.folders import HIDDEN, Entry, below, glob_pattern
+from pipelines.sources.settling import is_unfinished
 from pipelines.units import SourceFile
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -73,7 +75,7 @@ def list_files(paths: Sequence[str], base: Path, extensions: Sequence[str]) -> l
     `extensions` (lower case, with the dot). Raise UsageError for a path that is not there or has no
     such file.
     """
-    roots = [_root(path, base) for path in paths]
+    roots = [root_of(path, base) for path in paths]
     found: dict[tuple[str, str], SourceFile] = {}
     for root in roots:
         for file in _files(root, extensions, labelled=len(roots) > 1):
@@ -81,8 +83,8 @@ def list_files(paths: Sequence[str], base: Path, extensions: Sequence[str]) -> l
     return sorted(found.values(), key=lambda file: file.name)
 
 
-def _root(written: str, base: Path) -> Root:
-    """Say where a written path lies."""
+def root_of(written: str, base: Path) -> Root:
+    """Say where a written path lies; relative ones begin at `base`."""
     if _SCHEME.match(written):
         return _remote_root(written)
     path = os.path.normpath(base.absolute() / written)
@@ -134,7 +136,7 @@ def _entries(root: Root, extensions: Sequence[str]) -> tuple[str, list[Entry]]:
     system = file_system(root.home)
     info = system.get_file_info(root.path)
     if info.type == fs.FileType.NotFound:
-        raise UsageError(_missing(root, system))
+        raise UsageError(missing(root, system))
     if info.is_file and not root.glob:
         name = posixpath.basename(root.path)
         return posixpath.dirname(root.label), [Entry(name, root.path, info.size, info.mtime_ns)]
@@ -150,6 +152,8 @@ def _wanted(found: Iterable[Entry], glob: str, extensions: Sequence[str]) -> lis
     if glob:
         pattern = glob_pattern(glob)
         found = [entry for entry in found if pattern.match(entry.name)]
+    if not is_unfinished(glob):
+        found = [entry for entry in found if not is_unfinished(entry.name)]
     if not _open_ended(glob):
         return list(found)
     return [entry for entry in found if entry.name.lower().endswith(tuple(extensions))]
@@ -173,7 +177,7 @@ def _source_file(root: Root, prefix: str, entry: Entry) -> SourceFile:
     return SourceFile(name, entry.size, version(entry.size, entry.mtime_ns), entry.path, root.home)
 
 
-def _missing(root: Root, system: fs.FileSystem) -> str:
+def missing(root: Root, system: fs.FileSystem) -> str:
     """Say that a path is not there, how far it goes, and what is there."""
     parent, wanted = posixpath.split(root.path)
     while parent not in ("", "/") and system.get_file_info(parent).type == fs.FileType.NotFound:

@@ -3,16 +3,18 @@
 The schema is checked before any value is converted, because a file may carry pickles.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 from pyarrow import parquet as pq
 
 from actors.errors import SourceFailed
-from pipelines.sources.base import Source, answer, failed, open_file
+from pipelines.sources.base import answer, failed, open_file
 from pipelines.sources.columns import agree, offered
+from pipelines.sources.files import Files
+from pipelines.sources.widening import fitted
 from pipelines.units import Extent, SourceFile, Span
 
 PICKLES = frozenset({"ray.data.arrow_pickled_object", "arrow.py_extension_type"})
@@ -34,11 +36,11 @@ READ_AHEAD = 1 << 20
 REMOTE_READ_AHEAD = 8 << 20
 """The same in an object store, where a request takes as long as about a megabyte."""
 
-_REFUSED = (OSError, pa.ArrowException, ValueError)
-"""What a file that is not Parquet, is cut short, or has a bad footer raises."""
+UNREADABLE = (OSError, pa.ArrowException, ValueError)
+"""What a file raises that is not Parquet, is cut short, or has a bad footer."""
 
 
-class Parquet(Source):
+class Parquet(Files):
     """Rows from Parquet files that agree on the columns asked for."""
 
     endings: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
@@ -48,33 +50,49 @@ class Parquet(Source):
     def columns_of(self, files: Sequence[SourceFile]) -> pa.Schema:
         """Return the first file's columns; the other files are checked when they are opened."""
         try:
-            with _opened(files[0]) as opened:
-                return offered(_without_extensions(opened.schema_arrow))
-        except _REFUSED as error:
+            with opened_parquet(files[0]) as opened:
+                return offered(without_extensions(opened.schema_arrow))
+        except UNREADABLE as error:
             raise failed(files[0], error) from error
 
     def extent(self, file: SourceFile, columns: pa.Schema | None = None) -> Extent:
         """Read the footer: rows, unpacked bytes, and where row groups begin."""
         try:
-            with _opened(file) as opened:
-                _check(file, opened.schema_arrow, columns or pa.schema([]))
-                groups = _groups(opened.metadata)
-        except _REFUSED as error:
+            with opened_parquet(file) as opened:
+                self._check(file, opened.schema_arrow, columns or pa.schema([]))
+                return extent_of(file, opened)
+        except UNREADABLE as error:
             raise failed(file, error) from error
-        rows = groups[-1].stop if groups else 0
-        weight = max(file.size, sum(group.bytes for group in groups))
-        return Extent(file, rows, weight, borders=tuple(group.start for group in groups))
 
     def read_span(self, span: Span, columns: pa.Schema) -> pa.Table:
         """Read a slice, batch by batch; other row groups and columns are not touched."""
-        with _opened(span.file) as opened:
+        with opened_parquet(span.file) as opened:
             found = opened.schema_arrow
-            _check(span.file, found, columns)
-            if not len(columns):
-                return answer(span, columns, _no_columns(span.rows), {})
-            batches = list(_batches(opened, span, columns.names))
-        read = pa.schema([found.field(name) for name in columns.names])
-        return answer(span, columns, pa.Table.from_batches(batches, read).cast(columns), {})
+            self._check(span.file, found, columns)
+            names = [name for name in columns.names if name in found.names]
+            if not names:
+                return answer(span, columns, fitted(no_columns(span.rows), columns), {})
+            rows = slice_of(opened, span.start, span.stop, names)
+        return answer(span, columns, fitted(rows, columns), {})
+
+    def _check(self, file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
+        """Raise SourceFailed unless the file has the columns asked for, in plain types."""
+        _check_plain(file, found, asked)
+        agree(file, found, asked, widen=self.schema_rule == "widen")
+
+
+def extent_of(file: SourceFile, opened: pq.ParquetFile) -> Extent:
+    """Return what the footer tells: rows, unpacked bytes, and where row groups begin."""
+    groups = _groups(opened.metadata)
+    rows = groups[-1].stop if groups else 0
+    weight = max(file.size, sum(group.bytes for group in groups))
+    return Extent(file, rows, weight, borders=tuple(group.start for group in groups))
+
+
+def slice_of(opened: pq.ParquetFile, start: int, stop: int, names: Sequence[str]) -> pa.Table:
+    """Read rows [start, stop) of these columns, at least one, in the file's types."""
+    read = pa.schema([opened.schema_arrow.field(name) for name in names])
+    return pa.Table.from_batches(_batches(opened, start, stop, list(names)), read)
 
 
 class _Group(NamedTuple):
@@ -96,11 +114,13 @@ def _groups(footer: pq.FileMetaData) -> list[_Group]:
 
 
 @contextmanager
-def _opened(file: SourceFile) -> Iterator[pq.ParquetFile]:
+def opened_parquet(
+    file: SourceFile, opening: Callable[[SourceFile], Any] = open_file
+) -> Iterator[pq.ParquetFile]:
     """Open a file without reading ahead. Raise SourceFailed for one that carries pickles, and one
-    of `_REFUSED` for one that is no Parquet."""
+    of `UNREADABLE` for one that is no Parquet."""
     ahead = REMOTE_READ_AHEAD if file.home else READ_AHEAD
-    with open_file(file) as stream:
+    with opening(file) as stream:
         opened = pq.ParquetFile(stream, buffer_size=ahead, pre_buffer=False)
         for field in opened.schema_arrow:
             if pickled := PICKLES & set(_extensions(field)):
@@ -127,13 +147,13 @@ def _extensions(field: pa.Field) -> Iterator[str]:
             yield from _extensions(inner.field(place))
 
 
-def _without_extensions(schema: pa.Schema) -> pa.Schema:
+def without_extensions(schema: pa.Schema) -> pa.Schema:
     """Return the schema with the storage in place of extension types, registered or not."""
     return pa.schema([(f.name, getattr(f.type, "storage_type", f.type)) for f in schema])
 
 
-def _check(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
-    """Raise SourceFailed unless the file has the columns asked for, in plain types."""
+def _check_plain(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
+    """Raise SourceFailed for a column asked for that is in an extension type."""
     for name in asked.names:
         for place in found.get_all_field_indices(name):
             if extension := next(_extensions(found.field(place)), None):
@@ -142,23 +162,24 @@ def _check(file: SourceFile, found: pa.Schema, asked: pa.Schema) -> None:
                     f"{extension}; only plain types are read\n"
                     f"  write the file again with the values in a plain type"
                 )
-    agree(file, found, asked)
 
 
-def _batches(opened: pq.ParquetFile, span: Span, names: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the span's rows; rows before it in its first row group are read and let go."""
+def _batches(
+    opened: pq.ParquetFile, first: int, last: int, names: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows [first, last); rows before them in their row group are read and let go."""
     for group in _groups(opened.metadata):
-        if group.stop <= span.start or group.start >= span.stop:
+        if group.stop <= first or group.start >= last:
             continue
         at = group.start
         for batch in opened.iter_batches(
             _batch_rows(group), [group.place], names, use_threads=False
         ):
-            start, stop = max(span.start - at, 0), min(span.stop - at, batch.num_rows)
+            start, stop = max(first - at, 0), min(last - at, batch.num_rows)
             if start < stop:
                 yield batch.select(names).slice(start, stop - start)
             at += batch.num_rows
-            if at >= span.stop:
+            if at >= last:
                 break
 
 
@@ -168,5 +189,6 @@ def _batch_rows(group: _Group) -> int:
     return max(1, min(BATCH_ROWS, BATCH_BYTES // per_row))
 
 
-def _no_columns(rows: int) -> pa.Table:
+def no_columns(rows: int) -> pa.Table:
+    """Return a table of so many rows and no column."""
     return pa.table({"": pa.nulls(rows)}).select([])

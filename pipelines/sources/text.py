@@ -1,16 +1,17 @@
 """Text: one file is one row, or one line is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipelines.sources.base import Answered, Read, Reject, Source, answer, failed
+from pipelines.sources.base import Answered, Read, Reject, answer, failed
 from pipelines.sources.columns import agree
+from pipelines.sources.files import Files
 from pipelines.sources.lines import BOM, Layout, index, read_rows, refuse_packed
-from pipelines.sources.whole import location, read_whole, whole_table
+from pipelines.sources.whole import location, read_whole, refuse_size, whole_table
 from pipelines.units import Extent, SourceFile, Span, Unit
 
 SCHEMA = pa.schema([("path", pa.string()), ("text", pa.string())])
@@ -18,7 +19,7 @@ SCHEMA = pa.schema([("path", pa.string()), ("text", pa.string())])
 LAYOUT = Layout()
 
 
-class Text(Source):
+class Text(Files):
     """Rows from text: `path`, where the file is, and `text`. Empty files and lines are rows."""
 
     endings: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md", ".rst")
@@ -78,6 +79,11 @@ class Text(Source):
         offered = {"path": [location(span.file)] * len(texts), "text": texts}
         good = pa.table([pa.array(offered[f.name], f.type) for f in columns], schema=columns)
         return answer(span, columns, good, rejects)
+
+    def answered(self, data: bytes) -> Mapping[str, Any] | Reject:
+        """Return the columns of a file that is here, but for `path`, or why it is no row."""
+        text = refuse_size(len(data), self.max_bytes) or self._file(data)
+        return text if isinstance(text, Reject) else {"text": text}
 
     def _file(self, got: bytes | Reject) -> str | Reject:
         return got if isinstance(got, Reject) else self._decoded(got.removeprefix(BOM))

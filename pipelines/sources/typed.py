@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from pipelines.sources.base import Answered, Source
+from pipelines.sources.base import Answered
 from pipelines.sources.columns import parse_types
+from pipelines.sources.files import Files
 from pipelines.sources.lines import refuse_packed
 from pipelines.units import SourceFile
 
@@ -13,7 +14,7 @@ SAMPLE_ROWS = 1000
 """Rows that types are inferred from: tens of milliseconds of parsing at usual lengths."""
 
 
-class TypedLines(Source):
+class TypedLines(Files):
     """Base of sources whose files hold one row per line and do not say their types."""
 
     columns: dict[str, str] = Field(

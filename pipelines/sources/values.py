@@ -72,11 +72,22 @@ def fits(value: Any, expected: pa.DataType) -> bool:
         return type(value) is int or (isinstance(value, float) and value.is_integer())
     if pa.types.is_floating(expected):
         return type(value) in (int, float)
-    if pa.types.is_list(expected):
+    if _is_list(expected):
         return isinstance(value, list) and all(fits(v, expected.value_type) for v in value)
     if pa.types.is_struct(expected):
         return isinstance(value, dict) and all(fits(value.get(f.name), f.type) for f in expected)
+    if _is_bytes(expected):
+        return isinstance(value, str | bytes)
     return isinstance(value, str)
+
+
+def _is_list(expected: pa.DataType) -> bool:
+    checks = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_it(expected) for is_it in checks)
+
+
+def _is_bytes(expected: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(expected) or pa.types.is_large_binary(expected))
 
 
 def inferred(values: Sequence[Any]) -> pa.DataType:

@@ -13,20 +13,20 @@ from pipelines.sources.base import (
     Read,
     Reject,
     Skipped,
-    Source,
     answer_schema,
     open_file,
     planned,
     told,
 )
 from pipelines.sources.columns import agree
+from pipelines.sources.files import Files
 from pipelines.units import Extent, SourceFile, Unit
 
 REMOTE_READS = 16
 """Files read at once from an object store, whose answers take 10 to 50 ms each."""
 
 
-class WholeFiles(Source):
+class WholeFiles(Files):
     """Base of sources of which one file is one row: `path`, its bytes, and what they say."""
 
     layout: ClassVar[pa.Schema]
@@ -53,10 +53,14 @@ class WholeFiles(Source):
         raise NotImplementedError
 
     def _answered(self, got: bytes | Reject) -> Mapping[str, Any] | Reject:
-        if isinstance(got, Reject):
-            return got
+        return got if isinstance(got, Reject) else self.answered(got)
+
+    def answered(self, data: bytes) -> Mapping[str, Any] | Reject:
+        """Return the columns of a file that is here, but for `path`, or why it is no row."""
+        if too_large := refuse_size(len(data), self.max_bytes):
+            return too_large
         try:
-            return self.row(got)
+            return self.row(data)
         except RowRejected as error:
             return Reject(error.reason, error.message)
 
@@ -82,13 +86,20 @@ def _each(files: list[SourceFile], most_bytes: int) -> Iterable[bytes | Reject |
         return list(pool.map(lambda file: _one(file, most_bytes), files))
 
 
+def refuse_size(size: int, most_bytes: int) -> Reject | None:
+    """Say why a file of so many bytes is no row, if it is none."""
+    if size <= most_bytes:
+        return None
+    text = f"the file has {size} bytes, more than max_bytes ({most_bytes})"
+    return Reject("file_too_large", text)
+
+
 def _one(file: SourceFile, most_bytes: int) -> bytes | Reject | Skipped:
     """Read one file of the planned version; one that is too large is never opened."""
     try:
         with planned(file):
-            if file.size > most_bytes:
-                text = f"the file has {file.size} bytes, more than max_bytes ({most_bytes})"
-                return Reject("file_too_large", text)
+            if too_large := refuse_size(file.size, most_bytes):
+                return too_large
             with open_file(file) as stream:
                 data: bytes = stream.read(file.size)
     except Changed as change:
