@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.errors import UsageError
 from jobs.gates import Decision, check_alone, opened, settle, target
 from jobs.machines import wait_for
-from jobs.prepare import Prepared, check_output, dropped, files_of
+from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
 from jobs.session import connected
 from jobs.telling import telling
@@ -123,6 +123,7 @@ def _run(
         )
         if options.fresh:
             ledger = Ledger([])
+        prepared = prepared if options.held else looked_again(prepared, ledger)
         files = Sorted((), (), ()) if options.held else files_of(prepared, ledger)
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
         has_work = not options.held and _has_work(plan, ledger, files, options)
