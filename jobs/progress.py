@@ -109,6 +109,13 @@ def _print_verdict(console: Console, outcome: Outcome) -> None:
             for example in finding.examples:
                 table.add_row("", "", f"  {example}", "")
         console.print(table)
+    if not verdict.rows and not verdict.rejected:
+        if verdict.state == "held":
+            console.print(
+                "no new rows came, and  gates: rows: min  asks for some: look at what brings them",
+                style="yellow",
+            )
+        return
     by = f" by {verdict.by}" if verdict.by else ""
     console.print(
         f"{verdict.rows:,} rows and {verdict.rejected:,} rejects are {verdict.state}{by}",
