@@ -278,9 +278,9 @@ LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Warned]], ...] = (
 
 def print_check(report: Mapping[str, Any]) -> None:
     """The report for people."""
-    from rich.console import Console
+    from jobs.terminal import Terminal
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     console.print(
         f"{report['file']}: a cluster that Ray can launch: {report['cluster']} "
         f"({report['provider']})"

@@ -3,10 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rich.console import Console
-
 from actors.errors import GristmillError, SourceDrifted, SourceFailed, UsageError
 from jobs.prepare import Prepared, check_output
+from jobs.terminal import Terminal
 from pipelines.arrivals import sentences
 from pipelines.ledger import read_all
 from pipelines.plan import Step
@@ -91,7 +90,7 @@ def _counts(report: dict[str, Any]) -> dict[str, int]:
 
 def print_plan(report: dict[str, Any]) -> None:
     """The report for people."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     console.print(
         f"{report['name']}: {report['files']} source files, {report['new']:,} rows new, "
         f"{report['done']:,} done, {report['rejected']:,} rejected"

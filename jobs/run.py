@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from actors.errors import UsageError
-from jobs.gates import Decision, check_alone, opened, settle, target
+from jobs.gates import Decision, asks_for_rows, check_alone, opened, settle, target
 from jobs.machines import wait_for
 from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
@@ -75,13 +75,18 @@ class Outcome:
     @property
     def held(self) -> int:
         """Rows that wait, because a gate did not hold."""
-        waits = self.verdict is not None and self.verdict.state == "held"
-        return self.verdict.rows + self.verdict.rejected if waits and self.verdict else 0
+        verdict = self.verdict
+        return verdict.rows + verdict.rejected if verdict and self.fails_gates else 0
+
+    @property
+    def fails_gates(self) -> bool:
+        """Whether a gate did not hold; where it asks for rows, there may be none that wait."""
+        return self.verdict is not None and self.verdict.state == "held"
 
     @property
     def exit_code(self) -> int:
-        """1 if files were left out or rows are held, 3 if too many rows are rejected, else 0."""
-        if self.held or (self.status is not None and self.status.left_out):
+        """1 if files were left out or a gate failed, 3 if too many rows are rejected, else 0."""
+        if self.fails_gates or (self.status is not None and self.status.left_out):
             return 1
         total = self.rows + self.rejected
         return 3 if total and self.rejected / total > self.max_rejected else 0
@@ -128,7 +133,7 @@ def _run(
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
         has_work = not options.held and _has_work(plan, ledger, files, options)
         gone = files.deleted if drops(plan.pipeline, files) else ()
-        news = not options.held and is_news(store, source)
+        news = not options.held and (is_news(store, source) or asks_for_rows(plan))
         if has_work or gone or ledger.held or news:
             table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
             with recorded(store, record_of(plan, run_id, start)) as finish, table:

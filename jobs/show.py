@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
-from rich.console import Console
 from rich.table import Table
 
 from actors.errors import GristmillError, UsageError
+from jobs.terminal import Terminal
 from pipelines import lock
 from pipelines.arrivals import sentences
 from pipelines.ledger import Ledger, read_counting, read_ledger
@@ -102,7 +102,7 @@ def _reasons(store: Store, ledger: Ledger) -> list[dict[str, Any]]:
 
 def print_output(report: dict[str, Any]) -> None:
     """The report for people."""
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     console.print(
         f"{report['output']}: {report['rows']:,} rows, {report['rejected']:,} rejected, "
         f"{report['parts']} parts"
@@ -138,7 +138,7 @@ def _of_table(table: dict[str, Any]) -> str:
 
 
 def _print_rows(
-    console: Console, title: str, names: tuple[str, ...], rows: list[dict[str, Any]]
+    console: Terminal, title: str, names: tuple[str, ...], rows: list[dict[str, Any]]
 ) -> None:
     if not rows:
         return
