@@ -49,6 +49,13 @@ class Progress:
             self._last = seconds
             print(_line(status, seconds), file=sys.stderr, flush=True)
 
+    def say(self, line: str) -> None:
+        """Write a line of its own."""
+        if self._live is not None:
+            self._live.update(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
 
 def _table(status: Status, seconds: float) -> Table:
     table = Table(box=None)

@@ -62,7 +62,7 @@ def recorded(
             state="held" if verdict is not None and verdict.state == "held" else "done",
             rows=status.rows,
             rejected=status.rejected,
-            steps={label: asdict(step.report) for label, step in status.steps.items()},
+            steps={n: asdict(s.report) | {"nodes": s.nodes} for n, s in status.steps.items()},
             files=source.counts(),
             speed={label: s.seconds / s.rows for label, s in status.steps.items() if s.rows},
         )

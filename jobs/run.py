@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actors.errors import UsageError
 from jobs.gates import Decision, check_alone, opened, settle, target
+from jobs.machines import wait_for
 from jobs.prepare import Prepared, check_output, dropped, files_of
 from jobs.recording import record_of, recorded
 from jobs.session import connected
@@ -18,7 +19,7 @@ from pipelines.flow import Job
 from pipelines.ledger import Ledger, read_counting, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan
-from pipelines.pools import sizes
+from pipelines.pools import share, smallest
 from pipelines.record import is_news, known_speed
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sinks.publishing import publishing
@@ -90,20 +91,25 @@ def run(
     prepared: Prepared,
     options: Options = Options(),
     watch: Callable[[Plan, Status], None] = lambda plan, status: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Run a prepared pipeline; `watch` hears how far it is.
+    """Run a prepared pipeline; `watch` hears how far it is, `say` what it waits for.
 
     Raises RunFailed and its kinds, UsageError, KeyboardInterrupt.
     """
     run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
     with telling(prepared, options, run_id) as ended:
-        outcome = _run(prepared, options, watch, run_id)
+        outcome = _run(prepared, options, watch, say, run_id)
         ended(outcome)
     return outcome
 
 
 def _run(
-    prepared: Prepared, options: Options, watch: Callable[[Plan, Status], None], run_id: str
+    prepared: Prepared,
+    options: Options,
+    watch: Callable[[Plan, Status], None],
+    say: Callable[[str], None],
+    run_id: str,
 ) -> Outcome:
     plan, store = prepared.plan, prepared.store
     check_output(store)
@@ -127,7 +133,7 @@ def _run(
             with recorded(store, record_of(plan, run_id, start)) as finish, table:
                 if has_work:
                     job = Job(plan, target(plan, store), run_id, reuse)
-                    ledger, status = _answer(job, prepared, ledger, files, options, watch)
+                    ledger, status = _answer(job, prepared, ledger, files, options, watch, say)
                     source = _left(plan, source, status)
                 else:
                     ledger, _ = withdraw_old(plan.pipeline, store, ledger, files, run_id)
@@ -186,14 +192,16 @@ def _answer(
     files: Sorted,
     options: Options,
     watch: Callable[[Plan, Status], None],
+    say: Callable[[str], None],
 ) -> tuple[Ledger, Status]:
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
     speed = known_speed(store, plan)
-    with connected(options.address) as capacity:
-        pools = sizes(plan, capacity.cpus, capacity.gpus, speed)
+    with connected(options.address) as machines:
+        machines = wait_for(smallest(plan, share(plan, machines, speed)), machines, say)
+        pools = share(plan, machines, speed)
         if options.fresh:
             _clear(store, job.run)
             _clear(store.held, job.run)

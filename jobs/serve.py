@@ -16,7 +16,8 @@ import psutil
 import yaml
 
 from actors.errors import RunFailed, UsageError
-from jobs.session import Capacity, connected
+from jobs.session import connected
+from pipelines.machines import Machines
 from pipelines.plan import Plan
 from pipelines.pools import READ_CPUS, sizes
 from pipelines.serving.bounds import Bounds
@@ -96,7 +97,7 @@ def serve(
     Raises UsageError, RunFailed, KeyboardInterrupt (when it is interrupted again).
     """
     check_place(place)
-    with connected(address) as capacity, _started(plan, place, bounds, capacity) as ingress:
+    with connected(address) as machines, _started(plan, place, bounds, machines) as ingress:
         up(place.url)
         try:
             threading.Event().wait()
@@ -106,13 +107,13 @@ def serve(
 
 
 @contextlib.contextmanager
-def _started(plan: Plan, place: Place, bounds: Bounds, capacity: Capacity) -> Iterator[Any]:
+def _started(plan: Plan, place: Place, bounds: Bounds, machines: Machines) -> Iterator[Any]:
     """Its ingress, once all models are loaded; ends it afterwards, and Serve if it is ours."""
     from ray import serve as ray_serve
 
     from pipelines.serving.deployments import application
 
-    pools = sizes(plan, capacity.cpus - READ_CPUS, capacity.gpus, {})
+    pools = sizes(plan, machines.cpus - READ_CPUS, machines.gpus, {})
     app = application(plan, bounds, place.token, {label: s.cpus for label, s in pools.items()})
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
     quiet = {"log_level": "ERROR", "enable_access_log": False}
