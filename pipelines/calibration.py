@@ -48,7 +48,10 @@ class Cost:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What was measured: `rows` of the source, of which `unread` could not be read, at `when`
-    (seconds, epoch), on `host`; the cost of each step by label."""
+    (seconds, epoch), on `host`; the cost of each step by label.
+
+    `load` is how many processes wanted each CPU when measuring began; none of them is ours.
+    """
 
     fingerprint: str
     when: float
@@ -57,6 +60,7 @@ class Calibration:
     seed: int
     host: Host
     versions: dict[str, str]
+    load: float = 0.0
     steps: dict[str, Cost] = field(default_factory=dict)
 
     @property

@@ -5,7 +5,9 @@ One step at a time: its model has the machine to itself, as an actor of a pool t
 no machine must hold all models at once. The models run in processes of their own, as in a run.
 """
 
+import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,11 +26,13 @@ from pipelines.units import Unit
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one step gave: the lots with its columns, what it cost, and on which machine."""
+    """What one step gave: the lots with its columns, what it cost, on which machine, and how many
+    processes wanted each of its CPUs before."""
 
     lots: list[UnitRows]
     cost: Cost
     host: Host
+    load: float
 
 
 Where = Callable[[Job, int, Sequence[UnitRows | Ticket]], Measured]
@@ -37,19 +41,15 @@ Where = Callable[[Job, int, Sequence[UnitRows | Ticket]], Measured]
 
 def measure(
     job: Job, units: Sequence[Unit], where: Where, say: Callable[[str], None]
-) -> tuple[list[UnitRows], dict[str, Cost], list[Host]]:
-    """Measure every step; returns the rows as the last one left them, costs, and machines.
-
-    Raises StageFailed, RunFailed.
-    """
+) -> list[Measured]:
+    """Measure every step of the plan, in order. Raises StageFailed, RunFailed."""
     lots: Sequence[UnitRows | Ticket] = [Ticket(unit, unit.id) for unit in units]
-    costs, hosts = {}, []
+    done: list[Measured] = []
     for number, step in enumerate(job.plan.steps):
         say(f"{step.label}: loading, then {sum(unit.rows for unit in units)} rows")
-        measured = where(job, number, lots)
-        lots, costs[step.label] = measured.lots, measured.cost
-        hosts.append(measured.host)
-    return [lot for lot in lots if isinstance(lot, UnitRows)], costs, hosts
+        done.append(where(job, number, lots))
+        lots = done[-1].lots
+    return done
 
 
 def measure_step(job: Job, number: int, lots: Sequence[UnitRows | Ticket]) -> Measured:
@@ -59,6 +59,7 @@ def measure_step(job: Job, number: int, lots: Sequence[UnitRows | Ticket]) -> Me
     memory pools are filled then.
     """
     worker = flow.StepWorker(job, number)
+    host, load = this_host(worker.step.device.name != "cpu"), os.getloadavg()[0]
     answered: list[UnitRows] = []
     report, seconds = Report(), []
     try:
@@ -75,8 +76,7 @@ def measure_step(job: Job, number: int, lots: Sequence[UnitRows | Ticket]) -> Me
             answered.append(_without_files(done))
     finally:
         worker.close()
-    cost = _cost(worker.step, report, seconds, answered)
-    return Measured(answered, cost, this_host(worker.step.device.name != "cpu"))
+    return Measured(answered, _cost(worker.step, report, seconds, answered), host, load / host.cpus)
 
 
 def _without_files(rows: UnitRows) -> UnitRows:
@@ -107,11 +107,10 @@ def _bytes_made(table: pa.Table, columns: Sequence[str]) -> int:
     return sum(int(table[name].nbytes) for name in columns if name in table.column_names)
 
 
-def rejected(lots: Sequence[UnitRows]) -> dict[tuple[str, str], int]:
+def rejected(lots: Sequence[UnitRows]) -> Counter[tuple[str, str]]:
     """Rows that were rejected: (stage, reason) -> how many."""
-    counts: dict[tuple[str, str], int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for lot in lots:
         for why in pc.drop_null(lot.table[REJECT]).to_pylist():
-            key = why["stage"], why["reason"]
-            counts[key] = counts.get(key, 0) + 1
+            counts[why["stage"], why["reason"]] += 1
     return counts
