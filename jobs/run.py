@@ -200,6 +200,8 @@ def _answer(
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
     costs = known(store, plan)
+    if costs.speed and not costs.exact:
+        say("the stages were measured on another machine: pools follow the ratios between them")
     with connected(options.address) as machines:
         pools = share(plan, machines, costs.speed, costs.memory)
         machines = wait_for(smallest(plan, pools), machines, say)

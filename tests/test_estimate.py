@@ -9,7 +9,9 @@ from pipelines.calibration import Cost
 from pipelines.estimate import CPUS, PoolCost, estimate
 
 
-def pool(label: str, seconds: float, actors: int = 1, gpus: float = 0.0, **other: float) -> PoolCost:
+def pool(
+    label: str, seconds: float, actors: int = 1, gpus: float = 0.0, **other: float
+) -> PoolCost:
     cost = Cost(seconds, (seconds,), 0.0, 0.0, 0, 0, 0.0, 1, 0, "cpu", 1)
     return PoolCost(label, replace(cost, **other), actors, 1.0, gpus)
 
