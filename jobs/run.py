@@ -14,13 +14,14 @@ from jobs.recording import record_of, recorded
 from jobs.session import connected
 from jobs.telling import telling
 from pipelines.arrivals import Arrivals
+from pipelines.calibration import known
 from pipelines.dispatch import Status
 from pipelines.flow import Job
 from pipelines.ledger import Ledger, read_counting, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan
 from pipelines.pools import share, smallest
-from pipelines.record import is_news, known_speed
+from pipelines.record import is_news
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sinks.publishing import publishing
 from pipelines.state import (
@@ -204,10 +205,13 @@ def _answer(
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
-    speed = known_speed(store, plan)
+    costs = known(store, plan)
+    if costs.speed and not costs.exact:
+        say("the stages were measured on another machine: pools follow the ratios between them")
     with connected(options.address) as machines:
-        machines = wait_for(smallest(plan, share(plan, machines, speed)), machines, say)
-        pools = share(plan, machines, speed)
+        pools = share(plan, machines, costs.speed, costs.memory)
+        machines = wait_for(smallest(plan, pools), machines, say)
+        pools = share(plan, machines, costs.speed, costs.memory)
         if options.fresh:
             _clear(store, job.run)
             _clear(store.held, job.run)
@@ -216,7 +220,9 @@ def _answer(
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
         )
         work = work_of(ledger, files, retries)
-        return ledger, graph.run(job, work, pools, speed, options.limit, lambda s: watch(plan, s))
+        return ledger, graph.run(
+            job, work, pools, costs.exact, options.limit, lambda s: watch(plan, s)
+        )
 
 
 def _reuse(plan: Plan, store: Store, options: Options) -> Reuse | None:

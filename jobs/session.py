@@ -87,6 +87,11 @@ class _NotOfRay(io.TextIOBase):
         self._real.flush()
 
 
+def object_store_bytes() -> int:
+    """Memory that the object store of a Ray on this machine gets."""
+    return int(min(psutil.virtual_memory().total * OBJECT_STORE_SHARE, OBJECT_STORE_MOST))
+
+
 def _start(address: str | None) -> str:
     """Start or join; return the session's folder, by which its processes are known."""
     import ray
@@ -97,8 +102,7 @@ def _start(address: str | None) -> str:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray would tell that GPU masks will change one day; it does not concern users of ours.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    memory = int(psutil.virtual_memory().total * OBJECT_STORE_SHARE)
-    local = {"include_dashboard": False, "object_store_memory": min(memory, OBJECT_STORE_MOST)}
+    local = {"include_dashboard": False, "object_store_memory": object_store_bytes()}
     where = f"at {address}" if address else "on this machine"
     with _Starting(where), _no_stderr(), _own_sigterm():
         joined = ray.init(
