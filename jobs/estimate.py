@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from jobs.terminal import Terminal
 from pipelines.estimate import CPUS
 
 GIB, MIB = 2**30, 2**20
@@ -20,7 +20,7 @@ RIGHT = ("rows/s", "load", "memory", "device", "kB/row", "actors", "time", "at w
 
 def print_calibration(report: Mapping[str, Any]) -> None:
     """The table, the bottleneck, how long and how much, and what would help."""
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=WIDTH)
+    console = Terminal(soft_wrap=True, width=WIDTH)
     host = report["host"]
     gpu = f", {host['gpu']}" if host["gpu"] else ""
     console.print(f"\nmeasured on {report['rows']:,} rows, on {host['cpu']}{gpu}")
