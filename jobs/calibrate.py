@@ -104,7 +104,7 @@ def _measure(
     prepared: Prepared, seen: Look, rows: int, place: Place, machines: Machines, say: Say
 ) -> tuple[Calibration, Counter[tuple[str, str]]]:
     plan, start = prepared.plan, time.time()
-    units = lots(plan.pipeline.source, spread(_stretches(prepared, seen), rows, SEED), SEED)
+    units = lots(plan.pipeline.source, spread(_stretches(prepared, seen), rows, SEED))
     if not units:
         raise UsageError("the source has no rows to measure.")
     job = Job(plan, prepared.store, "calibration")

@@ -58,14 +58,14 @@ def _stretches(
             return
 
 
-def lots(source: AnySource, groups: Sequence[Sequence[Stretch]], seed: int = 0) -> list[Unit]:
+def lots(source: AnySource, groups: Sequence[Sequence[Stretch]]) -> list[Unit]:
     """Deal groups of rows out to LOTS units, or to more where these would be too large to hold.
 
-    Each lot is a random part of the groups. Raises SourceFailed, UsageError.
+    Each lot gets every so manieth group, so it is spread over the source, too. Raises SourceFailed,
+    UsageError.
     """
     extents: dict[str, Extent] = {}
     spans = [[_span(source, each, extents) for each in group] for group in groups]
-    random.Random(seed).shuffle(spans)
     weight = sum(span.bytes for group in spans for span in group)
     count = min(max(LOTS, ceil(weight / UNIT_BYTES)), len(spans))
     dealt = [[s for group in spans[n::count] for s in group] for n in range(count)]
