@@ -11,9 +11,10 @@ import pyarrow.dataset as ds
 from actors.errors import UsageError
 from actors.models.embedded import prepare_all
 from jobs.documents import Document, make_documents
+from jobs.prepare import prepare
 from jobs.progress import Progress, print_summary
 from jobs.quality import character_error_rate, entity_f1
-from jobs.run import Options, prepare, run
+from jobs.run import Options, run
 from pipelines.file import load
 
 MODELS = (

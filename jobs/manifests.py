@@ -240,8 +240,6 @@ def _job(pipeline: Pipeline, wishes: Wishes) -> dict[str, Any]:
         "backoffLimit": RETRIES if wishes.retries is None else wishes.retries,
         "rayClusterSpec": {
             "rayVersion": version("ray"),
-            "enableInTreeAutoscaling": True,
-            "autoscalerOptions": {"idleTimeoutSeconds": 600, "version": "v2"},
             "authOptions": {"mode": "token"},
             "headGroupSpec": {
                 "rayStartParams": {"num-cpus": "0"},
@@ -259,10 +257,14 @@ def _job(pipeline: Pipeline, wishes: Wishes) -> dict[str, Any]:
 
 
 def _group(pipeline: Pipeline, wishes: Wishes, name: str, gpus: int) -> dict[str, Any]:
+    # All of them from the start: the cluster is this run's alone and goes with it, KubeRay starts
+    # the run when they are there, and pools are shared out over the machines that a run finds.
+    many = wishes.workers
     return {
         "groupName": name,
-        "minReplicas": 0,
-        "maxReplicas": wishes.workers,
+        "replicas": many,
+        "minReplicas": many,
+        "maxReplicas": many,
         "rayStartParams": {},
         "template": _pod(pipeline, wishes, "ray-worker", {}, gpus),
     }

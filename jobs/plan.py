@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from actors.errors import GristmillError, SourceDrifted, SourceFailed, UsageError
-from jobs.run import Prepared, check_output
+from jobs.prepare import Prepared, check_output
 from pipelines.arrivals import sentences
 from pipelines.ledger import read_all
 from pipelines.plan import Step

@@ -49,6 +49,13 @@ class Progress:
             self._last = seconds
             print(_line(status, seconds), file=sys.stderr, flush=True)
 
+    def say(self, line: str) -> None:
+        """Write a line of its own."""
+        if self._live is not None:
+            self._live.update(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
 
 def _table(status: Status, seconds: float) -> Table:
     table = Table(box=None)
@@ -119,7 +126,8 @@ def _print_verdict(console: Console, outcome: Outcome) -> None:
             "  nothing is lost, and readers of the output do not see them; choose:\n"
             "    gristmill run FILE                  looks at them again, as after changing gates\n"
             "    gristmill run FILE --accept-held    makes them a part of the output as they are\n"
-            "    gristmill run FILE --discard-held   throws them away; the next run answers anew"
+            "    gristmill run FILE --discard-held   throws them away; the next run answers anew",
+            soft_wrap=True,
         )
 
 

@@ -16,7 +16,8 @@ import psutil
 import yaml
 
 from actors.errors import RunFailed, UsageError
-from jobs.session import Capacity, connected
+from jobs.session import connected
+from pipelines.machines import Machines
 from pipelines.plan import Plan
 from pipelines.pools import READ_CPUS, sizes
 from pipelines.serving.bounds import Bounds
@@ -96,7 +97,10 @@ def serve(
     Raises UsageError, RunFailed, KeyboardInterrupt (when it is interrupted again).
     """
     check_place(place)
-    with connected(address) as capacity, _started(plan, place, bounds, capacity) as ingress:
+    with (
+        connected(address) as machines,
+        _started(plan, place, bounds, address, machines) as ingress,
+    ):
         up(place.url)
         try:
             threading.Event().wait()
@@ -106,30 +110,54 @@ def serve(
 
 
 @contextlib.contextmanager
-def _started(plan: Plan, place: Place, bounds: Bounds, capacity: Capacity) -> Iterator[Any]:
-    """Its ingress, once all models are loaded; ends it afterwards, and Serve if it is ours."""
+def _started(
+    plan: Plan, place: Place, bounds: Bounds, address: str | None, machines: Machines
+) -> Iterator[Any]:
+    """Its ingress, once all models are loaded. Deleted afterwards, and Serve too if it is ours,
+    where both outlive this process: Serve on a Ray of our own ends with that."""
     from ray import serve as ray_serve
 
     from pipelines.serving.deployments import application
 
-    pools = sizes(plan, capacity.cpus - READ_CPUS, capacity.gpus, {})
+    pools = sizes(plan, machines.cpus - READ_CPUS, machines.gpus, {})
     app = application(plan, bounds, place.token, {label: s.cpus for label, s in pools.items()})
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
-    quiet = {"log_level": "ERROR", "enable_access_log": False}
     was_there = _check_serve(place)
     name = plan.pipeline.name
+    try:
+        yield _run(app, name, place)
+    finally:
+        if address is not None:
+            with contextlib.suppress(RuntimeError):
+                ray_serve.delete(name) if was_there else ray_serve.shutdown()
+
+
+def _run(app: Any, name: str, place: Place) -> Any:
+    """Start Serve and the application; returns its ingress. Raises RunFailed."""
+    from ray import serve as ray_serve
+
+    quiet = {"log_level": "ERROR", "enable_access_log": False}
     try:
         ray_serve.start(
             proxy_location="HeadOnly",
             http_options={"host": place.host, "port": place.port},
             logging_config=quiet,
         )
-        yield ray_serve.run(app, name=name, route_prefix="/", logging_config=quiet)
+        return ray_serve.run(app, name=name, route_prefix="/", logging_config=quiet)
     except RuntimeError as error:
-        raise RunFailed(why(name, error)) from None
-    finally:
-        with contextlib.suppress(RuntimeError):
-            ray_serve.delete(name) if was_there else ray_serve.shutdown()
+        raise RunFailed(why(name, f"{error}\n{_reported(name)}")) from None
+
+
+def _reported(name: str) -> str:
+    """What Serve knows of an application that did not start."""
+    from ray import serve as ray_serve
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        found = ray_serve.status().applications.get(name)
+    except RayServeException:
+        return ""
+    return "\n".join(d.message for d in found.deployments.values()) if found else ""
 
 
 def _check_serve(place: Place) -> bool:
@@ -169,10 +197,10 @@ def _drain(ingress: Any, bounds: Bounds) -> None:
         raise RunFailed(f"requests were under way for more than {limit:g} s, and were ended")
 
 
-def why(name: str, error: RuntimeError) -> str:
+def why(name: str, said: str) -> str:
     """What kept an application from starting, in our own words where they are in Serve's."""
-    ours = re.findall(r"actors\.errors\.\w+: (.+)", str(error))
-    return f"{name} cannot be served: {ours[-1] if ours else str(error).splitlines()[-1]}"
+    ours = re.findall(r"actors\.errors\.\w+: (.+)", said)
+    return f"{name} cannot be served: {ours[-1] if ours else said.splitlines()[0]}"
 
 
 def config(plan: Plan, file: Path, settings: list[str], place: Place, args: dict[str, Any]) -> str:

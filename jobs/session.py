@@ -1,30 +1,34 @@
 """Where work runs: a Ray of our own on this machine, or a cluster that is there already."""
 
 import contextlib
+import io
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+import psutil
 
 from actors.errors import RunFailed
+from jobs.machines import machines
+from pipelines.machines import Machines
 
 OBJECT_STORE_SHARE, OBJECT_STORE_MOST = 0.2, 4 * 2**30
 """Object store of a local Ray: units in flight are bounded, so 4 GiB is room enough."""
 
+RAY_PRINTS = "ray_listen_error_messages"
+"""The thread in which Ray prints to a driver's standard output, whatever it is told."""
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What the connected Ray has in all."""
 
-    cpus: float
-    gpus: float
+LEAVE_SECONDS = 5.0
+"""Time in which the processes of our own Ray end by themselves; they take one or two."""
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[Capacity]:
+def connected(address: str | None) -> Iterator[Machines]:
     """Be connected to Ray: the one at `address`, one that this process has already, or our own.
 
     Raises RunFailed when there is no Ray at `address`, or none can be started.
@@ -32,18 +36,56 @@ def connected(address: str | None) -> Iterator[Capacity]:
     import ray
 
     own = not ray.is_initialized()
-    try:
-        if own:
-            _start(address)
-        resources = ray.cluster_resources()
-        yield Capacity(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
-    finally:
-        if own:
-            ray.shutdown()
+    session = ""
+    with contextlib.redirect_stdout(_NotOfRay(sys.stdout)):
+        try:
+            if own:
+                session = _start(address)
+            yield machines(shared=own and address is not None)
+        finally:
+            if own:
+                family = [] if address else _family(session)
+                ray.shutdown()
+                end_left(family)
 
 
-def _start(address: str | None) -> None:
-    import psutil
+def _family(session: str) -> list[psutil.Process]:
+    """The processes of the Ray that this process started: those of its session, and their own."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if session and session in " ".join(child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
+
+
+def end_left(family: Sequence[psutil.Process]) -> None:
+    """Kill those of our own Ray's processes that do not end: a worker can hang while it leaves."""
+    _, left = psutil.wait_procs(family, timeout=LEAVE_SECONDS)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+class _NotOfRay(io.TextIOBase):
+    """Standard output without what Ray prints of machines that it lost: --json stands there."""
+
+    def __init__(self, real: TextIO) -> None:
+        self._real = real
+
+    def write(self, text: str) -> int:
+        """Pass on what any thread but Ray's own prints."""
+        if threading.current_thread().name == RAY_PRINTS:
+            return len(text)
+        return self._real.write(text)
+
+    def flush(self) -> None:
+        """Flush what was passed on."""
+        self._real.flush()
+
+
+def _start(address: str | None) -> str:
+    """Start or join; return the session's folder, by which its processes are known."""
     import ray
 
     # Workers at normal priority: at Ray's default of 15 any other process starves them.
@@ -56,12 +98,13 @@ def _start(address: str | None) -> None:
     local = {"include_dashboard": False, "object_store_memory": min(memory, OBJECT_STORE_MOST)}
     where = f"at {address}" if address else "on this machine"
     with _Starting(where), _no_stderr(), _own_sigterm():
-        ray.init(
+        joined = ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
             **({} if address else local),
         )
+    return str(joined.address_info.get("session_dir") or "")
 
 
 class _Starting:

@@ -17,8 +17,8 @@ from typing import Any
 from actors.errors import GristmillError, RunFailed, UsageError
 from jobs import secrets
 from jobs.bundle import Bundle, bundle, check_own_stages
+from jobs.prepare import prepare
 from jobs.reach import check_reach, local_paths
-from jobs.run import prepare
 from jobs.server import MARK, Job, Server
 from pipelines.file import load
 from pipelines.ledger import read_ledger

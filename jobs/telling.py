@@ -15,7 +15,8 @@ from pipelines.plan import Plan
 from pipelines.spec import Pipeline
 
 if TYPE_CHECKING:
-    from jobs.run import Options, Outcome, Prepared
+    from jobs.prepare import Prepared
+    from jobs.run import Options, Outcome
 
 
 @contextlib.contextmanager
@@ -74,7 +75,7 @@ def _tell_end(
         good = event in ("finished", "rejected")
         lineage.stop("COMPLETE" if good else "FAIL", counts, None if good else message)
     said = {
-        "state": "held" if outcome.held else "done",
+        "state": "held" if outcome.waits else "done",
         "exit_code": outcome.exit_code,
         "message": message,
         "rows": outcome.rows,
@@ -87,7 +88,7 @@ def _tell_end(
 
 def _ended(outcome: "Outcome") -> tuple[Event, str]:
     """Which event an outcome is, and a sentence that says why."""
-    if outcome.held and outcome.verdict is not None:
+    if outcome.waits and outcome.verdict is not None:
         found = (
             f"{f.gate}: expected {f.expected}, seen {f.seen}" for f in outcome.verdict.problems
         )

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -69,14 +69,27 @@ class Work:
     retries: tuple[Ticket, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a unit was answered: the machine and the actor, as Ray names them."""
+
+    node: str
+    actor: str
+
+
+HERE = Place("", "")
+"""Where there are no machines to tell apart."""
+
+
 @dataclass(slots=True)
 class StepStatus:
-    """One step so far: `seconds` is the sum over its actors."""
+    """One step so far: `seconds` is the sum over its actors; `nodes` counts units by machine."""
 
     rows: int = 0
     rejected: int = 0
     seconds: float = 0.0
     report: Report = field(default_factory=Report)
+    nodes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,7 +119,8 @@ class Dispatcher:
     """Hands out tickets, while not too many units are under way. Thread-safe.
 
     `columns` are what the run reads of the source; files without them are left out.
-    `pools` is the number of actors per step label; `seconds_per_row` what is known of each step's
+    `pools` is the number of actors per step label that the run starts with, and more are counted
+    when they have done something; `seconds_per_row` what is known of each step's
     speed from earlier runs; `limit` rows end the dealing, with at most one unit of retries beyond.
     """
 
@@ -121,15 +135,14 @@ class Dispatcher:
     ) -> None:
         self._columns = columns
         self._room = threading.Condition()
-        self._pools = pools
+        self._pools = dict(pools)
+        self._actors: dict[str, set[str]] = {label: set() for label in pools}
         self._speed = dict(seconds_per_row)
         self._left = limit
         self._files = len(work.files)
         self._largest = self._cut_rows = self._cut_bytes = 0
         self._dealt: dict[int, Ticket | None] = {}
         self._under_way: dict[str, tuple[int, Ticket]] = {}
-        # One unit in each actor, one waiting before it, and two being read or committed.
-        self._window = 2 * sum(pools.values()) + 2
         self._failure: GristmillError | None = None
         self._status = Status(total_bytes=work.bytes)
         self._status.steps = {label: StepStatus() for label in pools}
@@ -146,10 +159,13 @@ class Dispatcher:
                 self._dealt[number] = self._next(number)
             return Dealt(self._dealt[number])
 
-    def step_done(self, label: str, report: Report) -> None:
+    def step_done(self, label: str, report: Report, place: Place = HERE) -> None:
         """A unit went through a step."""
         with self._room:
             step = self._status.steps[label]
+            step.nodes[place.node] = step.nodes.get(place.node, 0) + 1
+            self._actors[label].add(place.actor)
+            self._pools[label] = max(self._pools[label], len(self._actors[label]))
             step.rows += report.rows
             step.rejected += report.rejected
             step.seconds += report.wall
@@ -186,14 +202,22 @@ class Dispatcher:
         """The first error of ours that work ended with."""
         return self._failure
 
-    def status(self) -> Status:
-        """How far the run is."""
+    def status(self, whole: bool = True) -> Status:
+        """How far the run is; unless `whole`, without the files that were left out.
+
+        These may be many, and a run's progress is asked for twice a second.
+        """
         with self._room:
             self._status.under_way = len(self._under_way)
-            return copy.deepcopy(self._status)
+            left_out = self._status.left_out if whole else {}
+            return copy.deepcopy(replace(self._status, left_out=left_out))
 
     def _may_deal(self, number: int) -> bool:
-        return number in self._dealt or len(self._under_way) < self._window
+        return number in self._dealt or len(self._under_way) < self._window()
+
+    def _window(self) -> int:
+        """One unit in each actor, one waiting before it, and two being read or committed."""
+        return 2 * sum(self._pools.values()) + 2
 
     def _next(self, number: int) -> Ticket | None:
         if self._left is not None and self._left <= 0:

@@ -11,19 +11,21 @@ import contextlib
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.errors import GristmillError, RunFailed
 from pipelines import flow
-from pipelines.dispatch import Dispatcher, Status, Work
+from pipelines.dispatch import Dispatcher, Place, Status, Work
 from pipelines.flow import Job
 from pipelines.plan import Plan
-from pipelines.pools import COMMIT_CPUS, READ_CPUS, Size, committers, readers
+from pipelines.pools import COMMIT, READ, Size
 
 UNIT_TRIES = 8
 """Times that a unit may end its actor, beyond what the supervisor catches, before the run fails."""
@@ -44,11 +46,14 @@ def run(
 
     `watch` hears of the progress. Raises RunFailed and its kinds; what is committed stays.
     """
-    dispatcher = _RemoteDispatcher.options(num_cpus=0, max_concurrency=8).remote(
+    # On the driver's machine, which the run does not outlive in any case.
+    dispatcher = _RemoteDispatcher.options(
+        num_cpus=0, max_concurrency=8, scheduling_strategy=_here()
+    ).remote(
         job.plan.pipeline.source,
         job.plan.read,
         work,
-        {label: size.most for label, size in pools.items()},
+        {step.label: pools[step.label].first for step in job.plan.steps},
         speed,
         limit,
     )
@@ -74,7 +79,8 @@ _RemoteDispatcher = ray.remote(Dispatcher)
 
 def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> Any:
     """Build the lazy data set; every argument that Ray gets stands here."""
-    actors = sum(size.most for size in pools.values())
+    read, commit = pools[READ], pools[COMMIT]
+    here = _here()
     dataset = ray.data.from_arrow(pa.table({"lane": [0]}))
     dataset = dataset.map_batches(
         _deal,
@@ -82,30 +88,29 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=0,
+        ray_remote_args_fn=lambda: {"scheduling_strategy": here},
     )
     dataset = dataset.map_batches(
         Reader,
         fn_constructor_args=(job, dispatcher),
         batch_size=None,
         batch_format="pyarrow",
-        num_cpus=READ_CPUS,
-        compute=ActorPoolStrategy(size=readers(actors)),
-        ray_remote_args_fn=_actor_options,
+        num_cpus=read.cpus,
+        compute=_pool(read),
+        ray_remote_args_fn=_Placing(read.nodes),
     )
     for number, step in enumerate(plan.steps):
         size = pools[step.label]
         dataset = dataset.map_batches(
             StepActor,
             fn_constructor_args=(job, number, dispatcher),
-            batch_size=None,
+            batch_size=1,  # a row, which is a unit; Ray wants a number where there are GPUs
             batch_format="pyarrow",
             zero_copy_batch=True,
             num_cpus=size.cpus,
             num_gpus=size.gpus,
-            compute=ActorPoolStrategy(
-                min_size=size.least, max_size=size.most, initial_size=size.most
-            ),
-            ray_remote_args_fn=_actor_options,
+            compute=_pool(size),
+            ray_remote_args_fn=_Placing(size.nodes),
         )
     return dataset.map_batches(
         Committer,
@@ -113,15 +118,40 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
         batch_size=None,
         batch_format="pyarrow",
         zero_copy_batch=True,
-        num_cpus=COMMIT_CPUS,
-        compute=ActorPoolStrategy(size=committers(actors)),
-        ray_remote_args_fn=_actor_options,
+        num_cpus=commit.cpus,
+        compute=_pool(commit),
+        ray_remote_args_fn=_Placing(commit.nodes),
     )
 
 
-def _actor_options() -> dict[str, int]:
-    """Actors come back as often as machines die; a unit that ends its actors does not."""
-    return {"max_restarts": -1, "max_task_retries": UNIT_TRIES}
+def _pool(size: Size) -> ActorPoolStrategy:
+    """A pool that starts with its first actors, at once, and grows when machines come."""
+    return ActorPoolStrategy(
+        min_size=size.least, initial_size=size.first, max_size=max(size.most, size.first)
+    )
+
+
+def _here() -> NodeAffinitySchedulingStrategy:
+    """On the machine of the driver."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+class _Placing:
+    """What Ray gets for each actor of a pool as it starts: for the first ones, where they go.
+
+    Actors come back as often as machines die; a unit that ends its actors does not.
+    """
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        self._left = deque(nodes)
+
+    def __call__(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": UNIT_TRIES}
+        if self._left:
+            # Soft: if the machine is gone by then, or dies, the actor lives on another one.
+            node = NodeAffinitySchedulingStrategy(self._left.popleft(), soft=True)
+            options["scheduling_strategy"] = node
+        return options
 
 
 def _deal(_: pa.Table, dispatcher: Any) -> Iterator[pa.Table]:
@@ -156,6 +186,8 @@ class StepActor:
 
     def __init__(self, job_ref: Any, number: int, dispatcher: Any) -> None:
         self._dispatcher = dispatcher
+        context = ray.get_runtime_context()
+        self._place = Place(context.get_node_id(), context.get_actor_id())
         with _telling(dispatcher):
             self._worker = flow.StepWorker(_get(job_ref), number)
             self._worker.start()
@@ -166,7 +198,7 @@ class StepActor:
             with _telling(self._dispatcher):
                 answered = self._worker.answer(unit)
             label = self._worker.step.label
-            self._dispatcher.step_done.remote(label, answered.took[label].report)
+            self._dispatcher.step_done.remote(label, answered.took[label].report, self._place)
             yield _block(answered)
 
 
@@ -258,7 +290,7 @@ def _watching(dispatcher: Any, watch: Callable[[Status], None]) -> Iterator[None
     def look() -> None:
         while not stop.wait(STATUS_SECONDS):
             with contextlib.suppress(ray.exceptions.RayError):
-                watch(ray.get(dispatcher.status.remote(), timeout=30))
+                watch(ray.get(dispatcher.status.remote(whole=False), timeout=30))
 
     thread = threading.Thread(target=look, daemon=True, name="progress")
     thread.start()

@@ -1,17 +1,26 @@
 """How many actors each step gets on the machines that there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from actors.errors import UsageError
-from pipelines.plan import Plan, Step
+from pipelines.machines import Machine, Machines, Room
+from pipelines.plan import Plan
 
-READ_CPUS = 0.1
-"""CPUs of a reader: it mostly waits for a disk or a network."""
+ACTOR_CPUS = 0.96
+"""CPUs of an actor whose step names none: one, less what its share of reading and committing takes.
+So a machine of any number of CPUs, one included, has an actor for each and room for these."""
 
-COMMIT_CPUS = 0.05
-"""CPUs of a committer: it compresses some megabytes and waits for a disk."""
+LEAST_CPUS = 0.01
+"""Least CPUs of an actor: so many share one on a machine that is too small for the plan."""
+
+READ_CPUS = 0.02
+"""CPUs that a reader counts for: it mostly waits for a disk or a network, and it leaves its core to
+the stages, which wait for it."""
+
+COMMIT_CPUS = 0.01
+"""CPUs that a committer counts for: it compresses some megabytes and waits for a disk."""
 
 ACTORS_PER_READER, ACTORS_PER_COMMITTER = 4, 8
 """Stage actors that one reader, one committer serves: a unit is seconds of a model's work, and a
@@ -22,64 +31,128 @@ MOST_ACTORS = 1000
 """Actors of one step: beyond this Ray's own scheduling is what a run waits for."""
 
 
+READ, COMMIT = "read", "commit"
+"""The pools of readers and committers, beside those of the steps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many actors a step gets, and the CPUs and GPUs of each."""
+    """How many actors a pool gets, and the CPUs and GPUs of each.
+
+    `first` when the run starts, on the machines that are there, and up to `most` when more come.
+    `nodes` says where each of the first is put: left to itself, Ray fills the CPUs beside a GPU
+    with work that needs none, and the stage that does waits for ever.
+    """
 
     least: int
+    first: int
     most: int
     cpus: float
     gpus: float
+    nodes: tuple[str, ...] = ()
 
 
 def sizes(plan: Plan, cpus: float, gpus: float, speed: Mapping[str, float]) -> dict[str, Size]:
-    """Share the machine out to the steps' pools.
+    """Share one machine out to the pools. Raises UsageError when they do not fit."""
+    return share(plan, Machines((Machine(cpus, gpus),)), speed)
+
+
+def share(plan: Plan, machines: Machines, speed: Mapping[str, float]) -> dict[str, Size]:
+    """Share machines out to the pools, by label: as they are now, and with those that may come.
 
     Every step gets its smallest pool; then one actor after the other goes to the step that takes
-    longest by `speed` (seconds a row, equal where unknown), while there is room. On a machine too
+    longest by `speed` (seconds a row, equal where unknown), while there is room. On machines too
     small for a CPU each, actors share CPUs. Raises UsageError when it cannot be scheduled.
     """
-    _check_fits(plan, cpus, gpus)
-    default = _default_cpus(plan, cpus)
-    each = {s.label: s.resources.cpus or default for s in plan.steps}
-    count = {s.label: s.pool.min for s in plan.steps}
-    known = all(s.label in speed for s in plan.steps)
-    while True:
-        used = sum(n * each[label] for label, n in count.items())
-        used_gpus = sum(count[s.label] * s.resources.gpus for s in plan.steps)
-        fitting = [
-            s.label
-            for s in plan.steps
-            if count[s.label] < min(s.pool.max or MOST_ACTORS, _most_on_gpus(s, gpus))
-            and used + each[s.label] + side_cpus(sum(count.values()) + 1) <= cpus
-            and used_gpus + s.resources.gpus <= gpus
-        ]
-        if not fitting:
-            break
-        slowest = max(fitting, key=lambda x: (speed[x] if known else 1.0) / count[x])
-        count[slowest] += 1
-    return {
-        s.label: Size(
-            least=s.pool.min if s.pool.max else count[s.label],
-            most=count[s.label],
-            cpus=each[s.label],
-            gpus=s.resources.gpus,
+    each = _cpus_of_each(plan, machines.all)
+    most = _placed(plan, machines.all, each, speed)
+    if most is None:
+        raise UsageError(_too_much(plan, machines.all, each))
+    first = _placed(plan, machines.there, each, speed) if machines.to_come else most
+    nodes = [machine.node for machine in machines.there]
+    pools = {}
+    for label, step in [*((s.label, s) for s in plan.steps), (READ, None), (COMMIT, None)]:
+        least = step.pool.min if step else 1
+        places = first[label] if first else []
+        pools[label] = Size(
+            least=least if step and step.pool.max else max(least, len(places)),
+            first=max(least, len(places)),
+            most=len(most[label]),
+            cpus=each[label],
+            gpus=step.resources.gpus if step else 0.0,
+            nodes=tuple(nodes[place] for place in places if nodes[place]),
         )
-        for s in plan.steps
-    }
+    return pools
 
 
-def _most_on_gpus(step: Step, gpus: float) -> int:
-    """How many actors fit on whole GPUs: two that need 0.6 do not share one."""
-    each = step.resources.gpus
-    if not each:
-        return MOST_ACTORS
-    return int(gpus) * int(1 / each) if each <= 1 else int(gpus / each)
+def smallest(plan: Plan, pools: Mapping[str, Size]) -> list[tuple[float, float]]:
+    """The (CPUs, GPUs) of every actor that must be there before any unit can be done."""
+    each = {label: size.cpus for label, size in pools.items()}
+    return [actor for _, actor in _smallest(plan, each)]
+
+
+Labelled = list[tuple[str, tuple[float, float]]]
+"""Actors: the pool that each belongs to, its CPUs and GPUs."""
+
+
+def _placed(
+    plan: Plan, machines: Sequence[Machine], each: Mapping[str, float], speed: Mapping[str, float]
+) -> dict[str, list[int]] | None:
+    """Where the actors of each pool go; None if the smallest pools do not fit."""
+    room = Room(machines)
+    placed: dict[str, list[int]] = {label: [] for label in each}
+
+    def put(actors: Labelled) -> bool:
+        places = room.put_all([actor for _, actor in actors])
+        for (label, _), place in zip(actors, places or (), strict=False):
+            placed[label].append(place)
+        return places is not None
+
+    if not put(_smallest(plan, each)):
+        return None
+    growing = {s.label: s for s in plan.steps}
+    known = all(label in speed for label in growing)
+    while growing:
+        label = max(growing, key=lambda x: (speed[x] if known else 1.0) / len(placed[x]))
+        step, total = growing[label], sum(len(placed[s.label]) for s in plan.steps)
+        more = [(label, (each[label], step.resources.gpus)), *_side(total, total + 1)]
+        if len(placed[label]) >= (step.pool.max or MOST_ACTORS) or not put(more):
+            del growing[label]
+    return placed
+
+
+def _smallest(plan: Plan, each: Mapping[str, float]) -> Labelled:
+    """The smallest pools' actors."""
+    actors = [
+        (s.label, (each[s.label], s.resources.gpus)) for s in plan.steps for _ in range(s.pool.min)
+    ]
+    return [*actors, *_side(0, len(actors))]
+
+
+def _cpus_of_each(plan: Plan, machines: Sequence[Machine]) -> dict[str, float]:
+    """CPUs of each pool's actors: as named, or one, or less where that is too much."""
+    default = ACTOR_CPUS
+    while True:
+        each = {s.label: s.resources.cpus or default for s in plan.steps}
+        each |= {READ: READ_CPUS, COMMIT: COMMIT_CPUS}
+        fits = Room(machines).put_all([actor for _, actor in _smallest(plan, each)]) is not None
+        if fits or default <= LEAST_CPUS:
+            return each
+        # Steps of a twentieth find nearly the largest share at which all of them fit.
+        default = max(LEAST_CPUS, round(default * 0.95, 3))
 
 
 def side_cpus(actors: int) -> float:
     """CPUs that reading and committing for so many stage actors takes."""
-    return readers(actors) * READ_CPUS + committers(actors) * COMMIT_CPUS
+    return sum(cpus for _, (cpus, _) in _side(0, actors))
+
+
+def _side(before: int, actors: int) -> Labelled:
+    """The readers and committers more that `actors` stage actors need than `before`."""
+    return [
+        *[(READ, (READ_CPUS, 0.0))] * (readers(actors) - readers(before)),
+        *[(COMMIT, (COMMIT_CPUS, 0.0))] * (committers(actors) - committers(before)),
+    ]
 
 
 def readers(actors: int) -> int:
@@ -92,36 +165,60 @@ def committers(actors: int) -> int:
     return ceil(actors / ACTORS_PER_COMMITTER)
 
 
-def _default_cpus(plan: Plan, cpus: float) -> float:
-    """CPUs of an actor whose step names none: one, or a share where there are fewer."""
-    free = cpus - side_cpus(sum(s.pool.min for s in plan.steps))
-    named = sum(s.pool.min * s.resources.cpus for s in plan.steps if s.resources.cpus)
-    unnamed = sum(s.pool.min for s in plan.steps if not s.resources.cpus)
-    # Ray counts CPUs in units of 0.0001; rounding down keeps the sum within what there is.
-    return max(0.01, min(1.0, int((free - named) / max(unnamed, 1) * 1000) / 1000))
-
-
-def _check_fits(plan: Plan, cpus: float, gpus: float) -> None:
-    """Refuse a plan whose smallest pools do not fit, instead of waiting for ever."""
-    side = side_cpus(sum(s.pool.min for s in plan.steps))
-    need_cpus = side + sum((s.resources.cpus or 0.01) * s.pool.min for s in plan.steps)
-    need_gpus = sum(
-        ceil(s.pool.min / int(1 / s.resources.gpus))
-        if 0.5 < s.resources.gpus < 1
-        else s.resources.gpus * s.pool.min
-        for s in plan.steps
-    )
-    for what, need, have in (("cpus", need_cpus, cpus), ("gpus", need_gpus, gpus)):
+def _too_much(plan: Plan, machines: Sequence[Machine], each: Mapping[str, float]) -> str:
+    """Why the smallest pools do not fit: the sum, one actor's size, or the machines' sizes."""
+    for what, need in _needs(plan).items():
+        have = sum(getattr(machine, what) for machine in machines)
         if need > have:
-            wants = ", ".join(
-                f"{s.label} {getattr(s.resources, what):g} x {s.pool.min}"
-                for s in plan.steps
-                if getattr(s.resources, what)
+            return _say_sum(plan, what, need, have)
+    for step in plan.steps:
+        actor = Machine(each[step.label], step.resources.gpus)
+        if Room(machines).put(actor.cpus, actor.gpus) is None:
+            return (
+                f"an actor of {step.label} needs {actor}, and no machine has so much.\n"
+                f"  the largest here: {_largest(machines)}\n"
+                "  lower  resources: {...}  of the stage, or run it on larger machines"
             )
-            raise UsageError(
-                f"this plan needs {need:g} {what}, and there are {have:g}.\n"
-                f"  asked for: {wants}"
-                + (f"; reading and writing {side:g}" if what == "cpus" else "")
-                + f"\n  lower  resources: {{{what}: ...}}  or  pool: {{min: ...}},"
-                " or run it on a larger machine or cluster"
-            )
+    actors = ", ".join(
+        f"{s.label} {Machine(each[s.label], s.resources.gpus)} x {s.pool.min}" for s in plan.steps
+    )
+    return (
+        f"this plan does not fit on these {len(machines)} machines, though their sum is enough.\n"
+        f"  asked for: {actors}\n  the largest here: {_largest(machines)}\n"
+        "  lower  resources: {...}  or  pool: {min: ...}, or run it on larger machines"
+    )
+
+
+def _needs(plan: Plan) -> dict[str, float]:
+    """CPUs and GPUs that the smallest pools need in all."""
+    side = side_cpus(sum(s.pool.min for s in plan.steps))
+    return {
+        "cpus": side + sum((s.resources.cpus or LEAST_CPUS) * s.pool.min for s in plan.steps),
+        "gpus": sum(
+            ceil(s.pool.min / int(1 / s.resources.gpus))
+            if 0.5 < s.resources.gpus < 1
+            else s.resources.gpus * s.pool.min
+            for s in plan.steps
+        ),
+    }
+
+
+def _say_sum(plan: Plan, what: str, need: float, have: float) -> str:
+    wants = ", ".join(
+        f"{s.label} {getattr(s.resources, what):g} x {s.pool.min}"
+        for s in plan.steps
+        if getattr(s.resources, what)
+    )
+    side = side_cpus(sum(s.pool.min for s in plan.steps))
+    return (
+        f"this plan needs {need:g} {what}, and there are {have:g}.\n"
+        f"  asked for: {wants or 'nothing by name'}"
+        + (f"; reading and writing {side:g}" if what == "cpus" else "")
+        + f"\n  lower  resources: {{{what}: ...}}  or  pool: {{min: ...}},"
+        " or run it on a larger machine or cluster"
+    )
+
+
+def _largest(machines: Sequence[Machine]) -> str:
+    shapes = sorted(set(machines), key=lambda m: (m.gpus, m.cpus), reverse=True)
+    return "; ".join(str(shape) for shape in shapes[:3]) or "none"

@@ -15,9 +15,9 @@ import pytest
 
 import jobs.run
 from actors.worker import Report
-from jobs.session import Capacity
 from pipelines import flow, graph
 from pipelines.dispatch import Dispatcher
+from pipelines.machines import Machine, Machines
 from tests.world import World
 
 
@@ -63,8 +63,8 @@ class Nights(World):
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[Capacity]:
-    yield Capacity(4.0, 0.0)
+def _connected(address: str | None) -> Iterator[Machines]:
+    yield Machines((Machine(4.0),))
 
 
 def _run(job: flow.Job, work: Any, pools: Any, speed: Any, limit: Any, watch: Any) -> Any:

@@ -29,7 +29,7 @@ from actors.stage import Device, ModelFiles, Row
 from actors.vision.anomaly_detection import AnomalyDetection
 from actors.worker import Worker
 from jobs.cli import main
-from jobs.run import prepare
+from jobs.prepare import prepare
 from jobs.train import load, train
 from pipelines.file import parse
 from tests.close import assert_close

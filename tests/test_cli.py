@@ -13,7 +13,7 @@ import yaml
 from actors.errors import UsageError
 from actors.stage import ModelFiles
 from jobs.cli import main
-from jobs.run import prepare
+from jobs.prepare import prepare
 from pipelines.file import Pipeline, load, parse
 from pipelines.pools import sizes
 from pipelines.sources import KINDS
@@ -356,8 +356,8 @@ def test_a_wrong_command_is_refused(command: str, capsys: pytest.CaptureFixture[
         ),
         (
             {"resources": {"cpus": 2}, "pool": {"min": 2}},
-            "this plan needs 4.15 cpus, and there are 4.\n"
-            f"  asked for: stage 1 ({ECHO}) 2 x 2; reading and writing 0.15\n"
+            "this plan needs 4.03 cpus, and there are 4.\n"
+            f"  asked for: stage 1 ({ECHO}) 2 x 2; reading and writing 0.03\n"
             "  lower  resources: {cpus: ...}  or  pool: {min: ...}, "
             "or run it on a larger machine or cluster",
         ),

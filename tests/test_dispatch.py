@@ -11,7 +11,7 @@ import pytest
 
 from actors.errors import SinkFailed, StageFailed
 from actors.worker import Report
-from pipelines.dispatch import Dispatcher, Work
+from pipelines.dispatch import Dispatcher, Place, Work
 from pipelines.flow import Committed, Ticket
 from pipelines.sources import Jsonl, Parquet
 from pipelines.units import Unit
@@ -99,6 +99,33 @@ def test_units_grow_with_measured_speed_also_where_the_source_is_compressed(tmp_
     assert sum(sizes) == 20_000
     assert len(sizes) < 40
     assert dispatcher.status().bytes == pytest.approx(files[0].size, rel=0.1)
+
+
+def test_progress_is_told_without_the_files_that_were_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n')
+    source = Jsonl(path="a.jsonl")
+    files = tuple(source.files(tmp_path))
+    schema = source.offers(files)
+    (tmp_path / "a.jsonl").unlink()
+    dispatcher = Dispatcher(source, schema, Work(files), {"stage": 1}, {})
+    assert dispatcher.deal(0).ticket is None
+    assert dispatcher.status(whole=False).left_out == {}
+    assert set(dispatcher.status().left_out) == {"a.jsonl"}
+
+
+def test_the_machines_that_answered_are_counted_and_new_actors_widen_what_may_be_under_way(
+    dispatcher: Dispatcher,
+) -> None:
+    number = 0
+    while not dispatcher.deal(number).later:
+        number += 1
+    assert number == 4
+    for node, actor in (("a", "1"), ("a", "2"), ("b", "3")):
+        dispatcher.step_done("stage", Report(rows=1, wall=1.0), Place(node, actor))
+    assert dispatcher.status().steps["stage"].nodes == {"a": 2, "b": 1}
+    while not dispatcher.deal(number).later:
+        number += 1
+    assert number == 8
 
 
 def test_a_limit_bounds_retries_too(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("actors", "pipelines", "jobs")
 CODE = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-PAPERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = tuple(p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "docs").glob("*.md")))
+PAPERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
 RECIPES = sorted((ROOT / "pipelines" / "recipes").glob("*.yaml"))
 HEAVY = {"torch", "ray", "transformers", "pyarrow"}
 
@@ -36,7 +37,11 @@ def blocks(name: str, language: str) -> list[str]:
 def test_every_link_to_a_file_leads_to_one(name: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", paper(name))
     files = [link.partition("#")[0] for link in links if "://" not in link]
-    assert [file for file in files if not (ROOT / file).is_file()] == []
+    assert [file for file in files if not (ROOT / name).parent.joinpath(file).is_file()] == []
+
+
+def test_the_readme_names_every_page() -> None:
+    assert [page for page in PAGES if f"]({page})" not in paper("README.md")] == []
 
 
 def test_a_row_passes_five_stops() -> None:
@@ -58,7 +63,8 @@ def test_the_folders_of_the_readme_are_there_and_all_of_them() -> None:
 
 
 def test_the_readme_names_only_commands_that_are_there() -> None:
-    named = re.findall(r"^ {4}gristmill (\w+)|`gristmill (\w+)", paper("README.md"), re.MULTILINE)
+    words = r"^ {4}gristmill (\w+)|`gristmill (\w+)"
+    named = [pair for name in PAPERS for pair in re.findall(words, paper(name), re.MULTILINE)]
     targets = re.findall(r"^ {4}make (\w+)", paper("README.md"), re.MULTILINE)
     made = re.findall(r"^(\w+):", paper("Makefile"), re.MULTILINE)
     assert (

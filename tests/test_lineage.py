@@ -12,7 +12,7 @@ from openlineage.client.serde import Serde
 
 from actors.errors import UsageError
 from jobs.lineage import Counts, Lineage, dataset, parent_of, run_uuid
-from jobs.run import prepare
+from jobs.prepare import prepare
 from pipelines.file import parse
 from tests.world import World
 

@@ -77,14 +77,14 @@ def test_the_schemas_refuse_what_a_server_would(rendered: Any) -> None:
             assert list(validator.iter_errors({**job, "spec": wrong}))
 
 
-def test_a_cluster_for_one_run_does_no_work_on_its_head_and_grows_by_what_stages_ask(
+def test_a_cluster_for_one_run_does_no_work_on_its_head_and_has_what_stages_ask(
     rendered: Any,
 ) -> None:
     cluster = documents(rendered("rayjob", Wishes(image="a/b:1")))[1]["spec"]["rayClusterSpec"]
     assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
     assert cluster["authOptions"] == {"mode": "token"}
     groups = {g["groupName"]: g for g in cluster["workerGroupSpecs"]}
-    assert {name: g["minReplicas"] for name, g in groups.items()} == {"cpu": 0, "gpu": 0}
+    assert {name: g["replicas"] for name, g in groups.items()} == {"cpu": 4, "gpu": 4}
     (container,) = groups["gpu"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 from ray import serve
 
 from actors.stage import ModelFiles, Row
@@ -48,7 +49,9 @@ def deploy(port: int) -> Iterator[Ask]:
     def deploy(name: str, plan: Plan) -> str:
         names.append(name)
         cpus = {step.label: 0.1 for step in plan.steps}
-        serve.run(application(plan, Bounds(), None, cpus), name=name, route_prefix=f"/{name}")
+        serve.run(
+            application(plan, Bounds(timeout=240), None, cpus), name=name, route_prefix=f"/{name}"
+        )
         return f"http://127.0.0.1:{port}/{name}"
 
     yield deploy
@@ -84,6 +87,7 @@ def check_same(world: World, online: list[Row]) -> None:
             assert_close(other[name], one[name], 1e-6, name)
 
 
+@pytest.mark.chaos  # sixteen processes load torch: a minute on two busy cores
 def test_reviews_are_answered_alike(world: World, tiny: Build, cache: Path, deploy: Ask) -> None:
     lines = [json.dumps({"text": line}) + "\n" for line in REVIEWS]
     (world.path / "reviews.jsonl").write_text("".join(lines))
@@ -92,7 +96,7 @@ def test_reviews_are_answered_alike(world: World, tiny: Build, cache: Path, depl
     plan = plan_of(world, cache)
     url = deploy("reviews", plan)
     body = {"rows": source_rows(plan, world)}
-    check_same(world, httpx2.post(f"{url}/rows", json=body, timeout=60).json()["rows"])
+    check_same(world, httpx2.post(f"{url}/rows", json=body, timeout=240).json()["rows"])
     assert httpx2.get(f"{url}/ready").json() == {"status": "ready"}
     assert httpx2.get(f"{url}/openapi.json").json()["info"]["title"] == "reviews"
 
@@ -111,7 +115,7 @@ def test_a_table_is_enriched_alike(world: World, cache: Path, deploy: Ask) -> No
     plan = plan_of(world, cache)
     url = deploy("table", plan)
     body = {"rows": source_rows(plan, world)}
-    check_same(world, httpx2.post(f"{url}/rows", json=body, timeout=60).json()["rows"])
+    check_same(world, httpx2.post(f"{url}/rows", json=body, timeout=240).json()["rows"])
 
 
 @pytest.mark.embedded
@@ -120,19 +124,20 @@ def test_scanned_pages_are_read_alike_as_files_and_as_base64(
 ) -> None:
     make_documents(world.path / "all")
     (world.path / "documents").mkdir()
-    pages = {
-        page.name: page.read_bytes() for page in sorted((world.path / "all").glob("*.png"))[:2]
-    }
+    page = Image.open(min((world.path / "all").glob("*.png")))
+    head = page.crop((0, 0, page.width, 300))  # a whole page takes seconds to read
+    head.save(world.path / "head.png")
+    pages = {"head.png": (world.path / "head.png").read_bytes()}
     pages["z.png"] = b"no picture"
     for name, content in pages.items():
         (world.path / "documents" / name).write_bytes(content)
     go(world, cache, "documents")
     url = deploy("documents", plan_of(world, cache))
     files = [("files", (name, content)) for name, content in pages.items()]
-    online = httpx2.post(f"{url}/files", files=files, timeout=60).json()["rows"]
+    online = httpx2.post(f"{url}/files", files=files, timeout=240).json()["rows"]
     assert online.pop()["reject"]["reason"] == world.rejects()[("z.png", 0)]
     rows = [{"path": n, "image": base64.b64encode(c).decode()} for n, c in pages.items()]
-    coded = httpx2.post(f"{url}/rows", json={"rows": rows[:2]}, timeout=60).json()["rows"]
+    coded = httpx2.post(f"{url}/rows", json={"rows": rows[:1]}, timeout=240).json()["rows"]
     assert coded == online
     _, run = answers(world)
     for one, other in zip(run, online, strict=True):

@@ -1,5 +1,7 @@
 """Nights of a table: what is appended is answered, what is rewritten is not answered twice."""
 
+import sqlite3
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +10,7 @@ import pytest
 from actors.errors import UsageError
 from jobs.plan import plan_report
 from tests.nights import Nights
+from tests.world import World
 
 
 class DeltaNights(Nights):
@@ -80,3 +83,40 @@ def test_a_listing_from_before_another_run_is_not_worked_on(nights: DeltaNights)
     nights.append("c")
     nights.go(early)
     assert nights.texts() == ["a", "b", "c"]
+
+
+@pytest.mark.ray
+def test_a_database_is_answered_on_ray_and_its_new_rows_the_next_night(world: World) -> None:
+    world.file["source"] = {"kind": "sql", "url": "sqlite:///in.db", "table": "t", "key": "id"}
+    _add(world.path, ["a", None, "c"])
+    first = world.run()
+    assert (first.rows, first.rejected) == (2, 1)
+    _add(world.path, ["d"])
+    assert (world.run().rows, world.run().status) == (3, None)
+    assert sorted(world.data().values()) == ["A", "C", "D"]
+
+
+def _add(path: Path, texts: list[str | None]) -> None:
+    with sqlite3.connect(path / "in.db") as there:
+        there.execute("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, text TEXT)")
+        there.executemany("INSERT INTO t (text) VALUES (?)", [(text,) for text in texts])
+    there.close()
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("deltalake", {"kind": "delta", "path": "in"}),
+        ("pyiceberg", {"kind": "iceberg", "path": "in"}),
+        ("psycopg", {"kind": "sql", "url": "postgresql://h/d", "table": "t", "key": "k"}),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_what_to_install(
+    nights: DeltaNights, monkeypatch: pytest.MonkeyPatch, package: str, source: dict[str, str]
+) -> None:
+    nights.append("a")
+    nights.file["source"] = source
+    monkeypatch.setitem(sys.modules, package, None)
+    extra = {"deltalake": "delta", "pyiceberg": "iceberg", "psycopg": "postgres"}[package]
+    with pytest.raises(UsageError, match=rf"{package}.*\n  install it:.*gristmill\[{extra}\]"):
+        nights.prepare()

@@ -20,7 +20,7 @@ from actors.tables.training import EncoderChoice, Report, Settings, train
 from actors.tabular.tabular_classification import TabularClassification
 from actors.tabular.tabular_regression import TabularRegression
 from actors.worker import Worker
-from jobs.run import prepare
+from jobs.prepare import prepare
 from jobs.train import load
 from jobs.train import train as train_file
 from pipelines.file import parse

@@ -13,7 +13,7 @@ import yaml
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.run import prepare
+from jobs.prepare import prepare
 from jobs.train import load, train
 from pipelines.file import parse
 from tests.tiny import tables

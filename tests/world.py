@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from jobs.run import Options, Outcome, Prepared, prepare, run
+from jobs.prepare import Prepared, prepare
+from jobs.run import Options, Outcome, run
 from pipelines.file import parse
 from pipelines.store import DATA, REJECTS, Store
 

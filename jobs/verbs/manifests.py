@@ -29,7 +29,7 @@ def _takes_render(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--cpus", type=positive, default=4, metavar="N", help="of each pod (4)")
     where.add_argument("--memory", default="16Gi", metavar="SIZE", help="of each pod (16Gi)")
     where.add_argument("--gpus", type=int, default=0, metavar="N", help="of each GPU pod")
-    where.add_argument("--workers", type=positive, default=4, metavar="N", help="pods at most (4)")
+    where.add_argument("--workers", type=positive, default=4, metavar="N", help="pods a group (4)")
     takes_json(parser)
 
 

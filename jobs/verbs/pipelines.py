@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
     with telling_refusal(pipeline):
         ready = planned(args, pipeline)
     with Progress() as progress:
-        outcome = run(ready, options, progress)
+        outcome = run(ready, options, progress, progress.say)
     print_summary(outcome)
     if args.json:
         print_json(outcome.as_dict())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobs.run import Prepared
+    from jobs.prepare import Prepared
     from pipelines.spec import Pipeline
 
 Takes = Callable[[argparse.ArgumentParser], None]
@@ -82,7 +82,7 @@ def prepared(args: argparse.Namespace) -> "Prepared":
 
 def planned(args: argparse.Namespace, pipeline: "Pipeline") -> "Prepared":
     """The pipeline that was read from the arguments' file, checked. Raises UsageError."""
-    from jobs.run import prepare
+    from jobs.prepare import prepare
 
     base, fresh = args.file.resolve().parent, getattr(args, "fresh", False)
     return prepare(pipeline, args.file.name, base, cache_folder(), fresh)

@@ -1,6 +1,6 @@
 """SQL: a table of a database by ranges of a key or a cursor, so that new rows are new work.
 
-What a range holds is told by the number of its rows and a sum over their keys; rows are only read
+What a range holds is told by the number of its rows and a digest of their keys; rows are only read
 from a moment at which that is as it was planned, so places in a range never shift under a run.
 """
 
@@ -142,7 +142,7 @@ def _range(file: SourceFile, prefix: str) -> Range:
 
 
 def _version(held: Print) -> str:
-    return f"{held.rows}-{held.sum}"
+    return f"{held.rows}-{held.digest}"
 
 
 def _resolved(url: str, base: Path) -> str:

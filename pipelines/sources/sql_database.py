@@ -13,6 +13,10 @@ FETCHED = 1000
 """Rows that come from the server at a time: a few megabytes of ordinary rows."""
 
 
+DIGITS = 16
+"""Hexadecimal digits of a range's digest: 64 bits tell a changed range from an unchanged one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A table and the columns that name its rows: `key`, and the cursor if there is one."""
@@ -28,10 +32,10 @@ class Asked:
 
 
 class Print(NamedTuple):
-    """What a range holds: how many rows, and a sum over their keys that tells other keys."""
+    """What a range holds: how many rows, and a digest of their keys (and cursors) in order."""
 
     rows: int
-    sum: str
+    digest: str
 
 
 class Database(Protocol):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from actors.errors import UsageError, nearest
 from pipelines.sources.listing import shown
-from pipelines.sources.sql_database import FETCHED, Asked, Database, Print
+from pipelines.sources.sql_database import DIGITS, FETCHED, Asked, Database, Print
 from pipelines.sources.sql_ranges import Range
 from pipelines.sources.sql_sqlite import not_unique
 from pipelines.sources.sql_values import Unreadable
@@ -218,29 +218,26 @@ class Postgres:
         return [value for (value,) in self._run(sql, where=where, rows=rows)]
 
     def print(self, place: Range) -> Print:
-        """Count the rows and add up their keys."""
+        """Count the rows and digest their keys."""
+        names = dict.fromkeys([self._asked.key, self._asked.order])
+        said = [self._sql("length({c}::text) || ':' || {c}::text", c=self._id(n)) for n in names]
         sql = (
-            "SELECT count(*), coalesce(sum(('x' || substr(md5({said}), 1, 15))::bit(60)::bigint), "
-            "0)::text FROM {table} WHERE {where}"
+            "SELECT count(*), md5(coalesce(string_agg({said}, '' ORDER BY {order}, {key}), '')) "
+            "FROM {table} WHERE {where}"
         )
-        said = (
-            "{key}::text" if self._asked.cursor is None else "{key}::text || '/' || {column}::text"
-        )
-        found = self._run(sql, said=self._sql(said), where=self._where(place)).fetchone()
-        rows, total = found or (0, "0")
-        return Print(rows, total)
+        all_said = self._joined(" || ", said)
+        rows, digest = self._run(sql, said=all_said, where=self._where(place)).fetchone()
+        return Print(rows, digest[:DIGITS])
 
     def weight(self, place: Range, names: Sequence[str]) -> int:
         """Add up what the values have in bytes, and eight for each."""
-        from psycopg.sql import SQL
-
         sizes = [
             self._sql("coalesce(octet_length({c}), 0) + 8", c=self._id(name))
             if self._described[name][0] in (pa.string(), pa.binary()) and not self._as_text(name)
             else self._sql("coalesce(pg_column_size({c}), 0) + 8", c=self._id(name))
             for name in names
         ]
-        total = SQL(" + ").join(sizes) if sizes else self._sql("8")
+        total = self._joined(" + ", sizes or [self._sql("8")])
         sql = "SELECT coalesce(sum({total}), 0)::bigint FROM {table} WHERE {where}"
         return int(self._one(sql, total=total, where=self._where(place)))
 
@@ -248,8 +245,6 @@ class Postgres:
         self, place: Range, start: int, stop: int, names: Sequence[str]
     ) -> Iterator[Sequence[Any]]:
         """Yield rows through a cursor of the server's."""
-        from psycopg.sql import SQL
-
         wanted = [
             self._sql("{c}::text" if self._as_text(name) else "{c}", c=self._id(name))
             for name in names
@@ -257,7 +252,7 @@ class Postgres:
         sql = self._sql(
             "SELECT {wanted} FROM {table} WHERE {where} ORDER BY {order}, {last} "
             "LIMIT {rows} OFFSET {start}",
-            wanted=SQL(", ").join(wanted) if wanted else self._sql("1"),
+            wanted=self._joined(", ", wanted or [self._sql("1")]),
             where=self._where(place), last=self._sql("{key}"), rows=stop - start, start=start,
         )  # fmt: skip
         with self._there.cursor(name="gristmill") as cursor:
@@ -271,15 +266,13 @@ class Postgres:
 
     def _where(self, place: Range) -> "Composed":
         """Return the condition of a range."""
-        from psycopg.sql import SQL
-
         bounds = [(">", place.low), ("<=", place.high)]
         parts = [
             self._sql("{order} " + sign + " {bound}", bound=self._at(bound))
             for sign, bound in bounds
             if bound is not None
         ]
-        return SQL(" AND ").join(parts) if parts else self._sql("true")
+        return self._joined(" AND ", parts) if parts else self._sql("true")
 
     def _at(self, bound: str) -> "Composed":
         """Return a bound in the order's type."""
@@ -308,6 +301,11 @@ class Postgres:
         from psycopg.sql import Identifier
 
         return Identifier(*self._asked.table.split("."))
+
+    def _joined(self, between: str, parts: "Sequence[Composed]") -> "Composed":
+        from psycopg.sql import SQL
+
+        return SQL(between).join(parts)
 
     def _id(self, name: str) -> Any:
         from psycopg.sql import Identifier
