@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from actors.errors import GristmillError, StillWritten, nearest
 from jobs import verbs
-from jobs.verbs.verb import Group, Verb, print_json
+from jobs.verbs.verb import Group, Verb, print_json, say
 
 INTERRUPTED = 130
 
@@ -32,7 +32,8 @@ class _Parser(argparse.ArgumentParser):
             word = after.split()[0].partition("=")[0]
             message = f"there is no flag {word}{nearest(word, _flags())}"
         self.print_usage(sys.stderr)
-        self.exit(2, f"error: {message}\n")
+        say(f"error: {message}")
+        self.exit(2)
 
 
 def _words(group: str) -> list[str]:
@@ -70,12 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return verb.does(args)
     except StillWritten as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         if getattr(args, "json", False):
             print_json({"waiting files": error.waiting, "exit_code": error.exit_code})
         return error.exit_code
     except GristmillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         stays = "what is committed stays; run again to go on from there"

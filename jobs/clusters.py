@@ -38,8 +38,7 @@ class Warned:
 
 def check(path: Path) -> dict[str, Any]:
     """Check a cluster file against Ray's own schema, and look it through. Raises UsageError."""
-    config = _read(path)
-    _validate(config, path.name)
+    config = read_cluster(path)
     warned = [warning for look in LOOKS for warning in look(config)]
     return {
         "file": str(path),
@@ -49,6 +48,13 @@ def check(path: Path) -> dict[str, Any]:
         "max_workers": config.get("max_workers"),
         "warnings": [asdict(warning) for warning in warned],
     }
+
+
+def read_cluster(path: Path) -> dict[str, Any]:
+    """A cluster file that Ray's own schema allows, as it is written. Raises UsageError."""
+    config = _read(path)
+    _validate(config, path.name)
+    return config
 
 
 def groups(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,9 +284,9 @@ LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Warned]], ...] = (
 
 def print_check(report: Mapping[str, Any]) -> None:
     """The report for people."""
-    from rich.console import Console
+    from jobs.terminal import Terminal
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     console.print(
         f"{report['file']}: a cluster that Ray can launch: {report['cluster']} "
         f"({report['provider']})"

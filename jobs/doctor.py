@@ -195,9 +195,9 @@ def _unreachable(url: str) -> str | None:
 
 def print_findings(findings: list[Finding]) -> None:
     """The findings for people."""
-    from rich.console import Console
+    from jobs.terminal import Terminal
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         console.print(f"{finding.state:<5}{finding.what:<{width + 2}}{finding.said}")

@@ -82,20 +82,37 @@ def opened(
 
 
 def settle(plan: Plan, store: Store, run: str, dropped: Collection[str]) -> Verdict | None:
-    """Judge what is held and release it if the gates hold; None if nothing is held.
+    """Judge what is held and release it if the gates hold; None if nothing is held, nor had to be.
 
     Rows of files in `dropped` go out with the release; or now, if nothing waits for one.
     """
     if not store.held.names(DATA):
         if dropped and plan.pipeline.gates:
             withdraw(store, read_ledger(store), set(dropped), run)
-        return None
+        return _nothing_came(plan, store, run) if asks_for_rows(plan) else None
     verdict = _judged(plan, store, run)
     if verdict.passes:
         verdict = replace(verdict, state="released")
         release(store, run, verdict.as_dict(), dropped)
     else:
         keep_verdict(store, run, run, verdict.as_dict())
+    return verdict
+
+
+def asks_for_rows(plan: Plan) -> bool:
+    """Whether a run that finds nothing new does not meet its gates."""
+    gates = plan.pipeline.gates
+    return bool(gates and gates.rows and gates.rows.min)
+
+
+def _nothing_came(plan: Plan, store: Store, run: str) -> Verdict:
+    """The verdict on no rows at all; gates on what rows are like say nothing of it."""
+    gates = plan.pipeline.gates
+    only_rows = gates and gates.model_copy(update={"rejected": None, "columns": {}})
+    verdict = judge(store, only_rows, plan.columns, run, time.time())
+    if verdict.passes:
+        verdict = replace(verdict, state="released")
+    keep_verdict(store, run, run, verdict.as_dict())
     return verdict
 
 

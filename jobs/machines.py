@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import psutil
 import yaml
 
 from actors.errors import RunFailed
-from pipelines.machines import Machine, Machines, Room
+from pipelines.machines import Machine, Machines, Need, Room
 
 WAIT_SECONDS = 1800.0
 """Longest wait for machines: a cloud gives one in minutes, or, when it has none, says so for hours.
@@ -25,9 +26,6 @@ SAY_SECONDS = 30.0
 
 MOST_OF_A_TYPE = 1000
 """Machines of one type that are reckoned with: more is beyond what Ray clusters are known for."""
-
-Actors = Sequence[tuple[float, float]]
-"""CPUs and GPUs of actors."""
 
 
 def machines(shared: bool) -> Machines:
@@ -48,7 +46,8 @@ def machines(shared: bool) -> Machines:
 
 
 def _machine(resources: Mapping[str, float], node: str) -> Machine:
-    return Machine(resources.get("CPU", 0.0), resources.get("GPU", 0.0), node)
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    return Machine(cpus, gpus, node, resources.get("memory", 0.0))
 
 
 def _to_come(there: Sequence[Machine], types: Mapping[str, Any]) -> Iterator[Machine]:
@@ -56,7 +55,8 @@ def _to_come(there: Sequence[Machine], types: Mapping[str, Any]) -> Iterator[Mac
     running = Counter(there)
     for each in types.values():
         shape = each.get("resources") or {}
-        machine = Machine(float(shape.get("CPU", 0)), float(shape.get("GPU", 0)))
+        memory = float(shape.get("memory", inf))
+        machine = Machine(float(shape.get("CPU", 0)), float(shape.get("GPU", 0)), memory=memory)
         most = min(int(each.get("max_workers", 0)), MOST_OF_A_TYPE)
         yield from [machine] * max(0, most - running[machine])
 
@@ -98,7 +98,7 @@ def _read_types(file: Path) -> Mapping[str, Any]:
     }
 
 
-def wait_for(actors: Actors, have: Machines, say: Callable[[str], None]) -> Machines:
+def wait_for(actors: Sequence[Need], have: Machines, say: Callable[[str], None]) -> Machines:
     """Wait until the machines have room for all of these actors at once; return what is there then.
 
     Returns at once when there is nothing to wait for. Raises RunFailed when no machines come.
@@ -121,7 +121,7 @@ def wait_for(actors: Actors, have: Machines, say: Callable[[str], None]) -> Mach
     return _settled(actors)
 
 
-def _settled(actors: Actors) -> Machines:
+def _settled(actors: Sequence[Need]) -> Machines:
     """The machines when Ray's accounts show that the group has given its room back."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
@@ -131,11 +131,12 @@ def _settled(actors: Actors) -> Machines:
         time.sleep(0.5)
 
 
-def _bundle(cpus: float, gpus: float) -> dict[str, float]:
-    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+def _bundle(cpus: float, gpus: float, memory: float = 0.0) -> dict[str, float]:
+    asked = {"CPU": cpus, "GPU": gpus, "memory": memory}
+    return {name: amount for name, amount in asked.items() if amount}
 
 
-def _missing(actors: Actors, have: Machines) -> str:
+def _missing(actors: Sequence[Need], have: Machines) -> str:
     """ "2 machines": how many of those to come it takes."""
     for count in range(len(have.to_come) + 1):
         if Room((*have.there, *have.to_come[:count])).put_all(actors) is not None:
@@ -145,7 +146,7 @@ def _missing(actors: Actors, have: Machines) -> str:
     return f"{count} machine{'s' if count > 1 else ''}"
 
 
-def _nothing_came(actors: Actors, have: Machines) -> str:
+def _nothing_came(actors: Sequence[Need], have: Machines) -> str:
     there = Counter(str(machine) for machine in have.there)
     listed = ", ".join(f"{count} x {shape}" for shape, count in there.items())
     return (

@@ -6,12 +6,14 @@ Where a target has no policy that was asked for, that is said, not passed over.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from actors.errors import UsageError, nearest
+from jobs import secrets
+from jobs.schedules import cron
 from pipelines.spec import Pipeline
 
 Overlap = Literal["skip", "buffer", "allow"]
@@ -78,6 +80,7 @@ def render(pipeline: Pipeline, path: Path, target: str, wishes: Wishes) -> Rende
             f"--to {target}: there is no such target{nearest(target, TARGETS)}.\n"
             f"  targets: {', '.join(TARGETS)}"
         )
+    wishes = _timed(wishes)
     _check(pipeline, target, wishes)
     if target == "systemd":
         return Rendered(units.files(pipeline.name, path, wishes), tuple(_lacks(target, wishes)))
@@ -100,6 +103,15 @@ def name_of(pipeline: Pipeline) -> str:
     return re.sub(r"[^a-z0-9]+", "-", pipeline.name.lower()).strip("-")[:40].strip("-")
 
 
+def _timed(wishes: Wishes) -> Wishes:
+    """The wishes with their times as every target reads them: five fields, a zone that is there.
+
+    Raises UsageError.
+    """
+    cron.zone(wishes.tz)
+    return wishes if wishes.cron is None else replace(wishes, cron=cron.check(wishes.cron))
+
+
 def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
     """Refuse what cannot run there. Raises UsageError."""
     if target != "rayjob" and wishes.cron is None:
@@ -117,11 +129,9 @@ def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
             f"--image {wishes.image}: this is another image tomorrow.\n"
             "  give an exact version or a digest:  NAME:1.2.3  or  NAME@sha256:..."
         )
-    if wishes.cron and target == "cronjob" and re.search(r"[L#]", wishes.cron.upper()):
-        raise UsageError(
-            f"--cron {wishes.cron!r}: Kubernetes has no L and no # in its schedules.\n"
-            "  use  gristmill schedule,  or  --to systemd"
-        )
+    if wishes.cron and target != "rayjob":
+        _check_cron(wishes.cron)
+    secrets.check_none(pipeline.model_dump(mode="json"), f"--to {target}: the pipeline file")
     given: Any = getattr(pipeline.source, "path", None)  # a database has none
     paths = [given or (), pipeline.sink.path]
     flat = [p for each in paths for p in ([each] if isinstance(each, str) else each)]
@@ -132,6 +142,20 @@ def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
             f"{lost[0]!r} is a path of a machine; a pod's own files go with it.\n"
             "  write  s3://...  in the pipeline file, or mount a volume that has it:\n"
             "    --claim CLAIM:/data    and paths that begin with /data/"
+        )
+
+
+def _check_cron(expression: str) -> None:
+    """Refuse what Kubernetes cannot read in five fields that cron can. Raises UsageError."""
+    _, _, day, _, weekday = expression.upper().split()
+    if "L" in day + weekday or "#" in weekday:
+        raise UsageError(
+            f"--cron '{expression}': Kubernetes has no L and no # in its schedules.\n"
+            "  use  gristmill schedule,  or  --to systemd"
+        )
+    if "7" in re.split(r"[,-]", re.sub(r"/\d+", "", weekday)):
+        raise UsageError(
+            f"--cron '{expression}': Kubernetes has no weekday 7; Sunday is 0 there, or SUN."
         )
 
 

@@ -1,25 +1,56 @@
 """`gristmill plan`: what would run, what flows, and how much there is to do."""
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
-
-from rich.console import Console
 
 from actors.errors import GristmillError, SourceDrifted, SourceFailed, UsageError
 from jobs.prepare import Prepared, check_output
-from pipelines.arrivals import sentences
-from pipelines.ledger import read_all
+from jobs.terminal import Terminal
+from pipelines.arrivals import Arrivals, sentences
+from pipelines.ledger import Ledger, read_all
 from pipelines.plan import Step
 from pipelines.record import check_same
-from pipelines.state import arrivals_of, check_changes, check_deletions, check_root, sort_files
-from pipelines.units import SourceFile
+from pipelines.sample import Stretch
+from pipelines.state import (
+    Sorted,
+    arrivals_of,
+    check_changes,
+    check_deletions,
+    check_root,
+    sort_files,
+)
+from pipelines.units import SourceFile, remaining
 
 OPENED_AT_ONCE = 16
 """Source files opened at once: hides the latency of object stores."""
 
 
-def plan_report(prepared: Prepared) -> dict[str, Any]:
-    """Everything that can be checked without loading a model. Raises UsageError."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The source against what is answered: `rows` of each file that has rows to answer, and the
+    files that cannot be read, with the reason."""
+
+    ledger: Ledger
+    files: Sorted
+    source: Arrivals
+    rows: Mapping[str, int]
+    broken: Mapping[str, GristmillError]
+
+    @property
+    def new(self) -> list[Stretch]:
+        """The rows that are not answered."""
+        return [
+            (file, start, stop)
+            for file in self.files.todo
+            if file.name in self.rows
+            for start, stop in remaining(self.rows[file.name], self.ledger.answered(file))
+        ]
+
+
+def look(prepared: Prepared) -> Look:
+    """Look at the output, and open each file that has something new. Raises UsageError."""
     plan, store = prepared.plan, prepared.store
     check_output(store)
     ledger = read_all(store)
@@ -29,33 +60,39 @@ def plan_report(prepared: Prepared) -> dict[str, Any]:
     check_changes(plan.pipeline, files)
     check_deletions(plan.pipeline, ledger, files)
     source = arrivals_of(plan.pipeline, files, prepared.waiting)
-    total, broken = _count(prepared, files.todo)
-    drifted = {name: str(why) for name, why in broken.items() if isinstance(why, SourceDrifted)}
-    begun = sum(stop - start for f in files.todo for start, stop in ledger.answered(f))
+    return Look(ledger, files, source, *rows_of(prepared, files.todo))
+
+
+def plan_report(prepared: Prepared, seen: Look | None = None) -> dict[str, Any]:
+    """Everything that can be checked without loading a model. Raises UsageError."""
+    seen = seen or look(prepared)
+    plan, ledger, source = prepared.plan, seen.ledger, seen.source
+    broken = {name: str(why) for name, why in seen.broken.items()}
+    drifted = {n: broken[n] for n, why in seen.broken.items() if isinstance(why, SourceDrifted)}
     return {
         "name": plan.pipeline.name,
         "files": len(prepared.files),
-        "finished files": len(files.finished),
-        "changed files": len(files.changed),
+        "finished files": len(seen.files.finished),
+        "changed files": len(seen.files.changed),
         "waiting files": dict(source.waiting),
         "deleted files": list(source.deleted),
         "dropped files": list(source.dropped),
         "drifted files": drifted,
-        "new": total - begun,
+        "new": sum(stop - start for _, start, stop in seen.new),
         "done": ledger.rows,
         "rejected": ledger.rejected,
         "held": sum(f.rows for f in ledger.footers if f.name in ledger.held),
-        "broken files": {name: str(why) for name, why in broken.items() if name not in drifted},
+        "broken files": {name: why for name, why in broken.items() if name not in drifted},
         "stages": [_stage(step) for step in plan.steps],
         "columns": {f.name: str(f.type) for f in plan.columns},
-        "output": store.shown,
+        "output": prepared.store.shown,
     }
 
 
-def _count(
-    prepared: Prepared, files: tuple[SourceFile, ...]
-) -> tuple[int, dict[str, GristmillError]]:
-    """Rows of these files, and the files that cannot be read, with the reason."""
+def rows_of(
+    prepared: Prepared, files: Sequence[SourceFile]
+) -> tuple[dict[str, int], dict[str, GristmillError]]:
+    """Rows of each of these files, and the files that cannot be read, with the reason."""
     source, columns = prepared.plan.pipeline.source, prepared.plan.read
 
     def rows(file: SourceFile) -> int | GristmillError:
@@ -67,7 +104,7 @@ def _count(
     with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
         found = dict(zip([f.name for f in files], pool.map(rows, files), strict=True))
     broken = {name: why for name, why in found.items() if isinstance(why, GristmillError)}
-    return sum(n for n in found.values() if isinstance(n, int)), broken
+    return {name: n for name, n in found.items() if isinstance(n, int)}, broken
 
 
 def _stage(step: Step) -> dict[str, Any]:
@@ -91,7 +128,7 @@ def _counts(report: dict[str, Any]) -> dict[str, int]:
 
 def print_plan(report: dict[str, Any]) -> None:
     """The report for people."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     console.print(
         f"{report['name']}: {report['files']} source files, {report['new']:,} rows new, "
         f"{report['done']:,} done, {report['rejected']:,} rejected"

@@ -4,11 +4,12 @@ import sys
 import time
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
 from jobs.run import Outcome
+from jobs.terminal import Terminal
 from pipelines.arrivals import sentences
 from pipelines.dispatch import Status
 from pipelines.plan import Plan
@@ -21,7 +22,7 @@ class Progress:
     """Shows a run's status on stderr; call it with (plan, status)."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, markup=False)
+        self._console = Terminal(stderr=True)
         self._live = Live(console=self._console) if self._console.is_terminal else None
         self._start = time.monotonic()
         self._last = 0.0
@@ -86,7 +87,7 @@ def _time(seconds: float) -> str:
 
 def print_summary(outcome: Outcome) -> None:
     """What a run came to, with the time split per stage, on stderr."""
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = Terminal(stderr=True)
     status = outcome.status
     if status is None:
         _print_verdict(console, outcome)
@@ -102,7 +103,7 @@ def print_summary(outcome: Outcome) -> None:
     _print_problems(console, status.left_out, outcome)
 
 
-def _print_verdict(console: Console, outcome: Outcome) -> None:
+def _print_verdict(console: Terminal, outcome: Outcome) -> None:
     """The gates that do not hold, and what can be done with the rows that they keep."""
     verdict = outcome.verdict
     if verdict is None:
@@ -116,6 +117,13 @@ def _print_verdict(console: Console, outcome: Outcome) -> None:
             for example in finding.examples:
                 table.add_row("", "", f"  {example}", "")
         console.print(table)
+    if not verdict.rows and not verdict.rejected:
+        if verdict.state == "held":
+            console.print(
+                "no new rows came, and  gates: rows: min  asks for some: look at what brings them",
+                style="yellow",
+            )
+        return
     by = f" by {verdict.by}" if verdict.by else ""
     console.print(
         f"{verdict.rows:,} rows and {verdict.rejected:,} rejects are {verdict.state}{by}",
@@ -131,7 +139,7 @@ def _print_verdict(console: Console, outcome: Outcome) -> None:
         )
 
 
-def _print_problems(console: Console, left_out: dict[str, str], outcome: Outcome) -> None:
+def _print_problems(console: Terminal, left_out: dict[str, str], outcome: Outcome) -> None:
     """What keeps the exit code from being 0, and what to do about it."""
     for name, why in list(left_out.items())[:5]:
         console.print(f"not answered: {name}: {why}", style="yellow")

@@ -7,20 +7,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from actors.errors import UsageError
-from jobs.gates import Decision, check_alone, opened, settle, target
+from jobs.gates import Decision, asks_for_rows, check_alone, opened, settle, target
 from jobs.machines import wait_for
 from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
 from jobs.session import connected
 from jobs.telling import telling
 from pipelines.arrivals import Arrivals
+from pipelines.calibration import known
 from pipelines.dispatch import Status
 from pipelines.flow import Job
 from pipelines.ledger import Ledger, read_counting, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan
 from pipelines.pools import share, smallest
-from pipelines.record import is_news, known_speed
+from pipelines.record import is_news
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sinks.publishing import publishing
 from pipelines.state import (
@@ -75,17 +76,18 @@ class Outcome:
     @property
     def held(self) -> int:
         """Rows that wait, because a gate did not hold."""
-        return self.verdict.rows + self.verdict.rejected if self.verdict and self.waits else 0
+        verdict = self.verdict
+        return verdict.rows + verdict.rejected if verdict and self.fails_gates else 0
 
     @property
-    def waits(self) -> bool:
-        """Whether a gate did not hold, also where a file without rows is all that waits."""
+    def fails_gates(self) -> bool:
+        """Whether a gate did not hold; where it asks for rows, there may be none that wait."""
         return self.verdict is not None and self.verdict.state == "held"
 
     @property
     def exit_code(self) -> int:
-        """1 if files were left out or rows are held, 3 if too many rows are rejected, else 0."""
-        if self.waits or (self.status is not None and self.status.left_out):
+        """1 if files were left out or a gate failed, 3 if too many rows are rejected, else 0."""
+        if self.fails_gates or (self.status is not None and self.status.left_out):
             return 1
         total = self.rows + self.rejected
         return 3 if total and self.rejected / total > self.max_rejected else 0
@@ -132,7 +134,7 @@ def _run(
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
         has_work = not options.held and _has_work(plan, ledger, files, options)
         gone = files.deleted if drops(plan.pipeline, files) else ()
-        news = not options.held and is_news(store, source)
+        news = not options.held and (is_news(store, source) or asks_for_rows(plan))
         if has_work or gone or ledger.held or news:
             table = publishing(plan.pipeline.sink, store, plan.columns, run_id)
             with recorded(store, record_of(plan, run_id, start)) as finish, table:
@@ -203,10 +205,13 @@ def _answer(
     from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
-    speed = known_speed(store, plan)
+    costs = known(store, plan)
+    if costs.speed and not costs.exact:
+        say("the stages were measured on another machine: pools follow the ratios between them")
     with connected(options.address) as machines:
-        machines = wait_for(smallest(plan, share(plan, machines, speed)), machines, say)
-        pools = share(plan, machines, speed)
+        pools = share(plan, machines, costs.speed, costs.memory)
+        machines = wait_for(smallest(plan, pools), machines, say)
+        pools = share(plan, machines, costs.speed, costs.memory)
         if options.fresh:
             _clear(store, job.run)
             _clear(store.held, job.run)
@@ -215,7 +220,9 @@ def _answer(
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
         )
         work = work_of(ledger, files, retries)
-        return ledger, graph.run(job, work, pools, speed, options.limit, lambda s: watch(plan, s))
+        return ledger, graph.run(
+            job, work, pools, costs.exact, options.limit, lambda s: watch(plan, s)
+        )
 
 
 def _reuse(plan: Plan, store: Store, options: Options) -> Reuse | None:

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from actors.errors import UsageError
+from jobs.terminal import Terminal
 from pipelines.search import Places, Query, index_folder, search
 from pipelines.store import Store
 from pipelines.vectors import vector_column
@@ -63,7 +63,7 @@ def place_of(like: str) -> tuple[str, int]:
 
 def print_rows(report: dict[str, Any]) -> None:
     """The rows for people."""
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     rows = report["rows"]
     if not rows:
         console.print(f"{report['output']} has no rows with a vector in '{report['column']}'")

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
@@ -45,7 +46,9 @@ def connected(address: str | None) -> Iterator[Machines]:
         finally:
             if own:
                 family = [] if address else _family(session)
-                ray.shutdown()
+                # What Ray has not printed yet of lost machines, it prints now.
+                with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+                    ray.shutdown()
                 end_left(family)
 
 
@@ -84,6 +87,11 @@ class _NotOfRay(io.TextIOBase):
         self._real.flush()
 
 
+def object_store_bytes() -> int:
+    """Memory that the object store of a Ray on this machine gets."""
+    return int(min(psutil.virtual_memory().total * OBJECT_STORE_SHARE, OBJECT_STORE_MOST))
+
+
 def _start(address: str | None) -> str:
     """Start or join; return the session's folder, by which its processes are known."""
     import ray
@@ -94,8 +102,7 @@ def _start(address: str | None) -> str:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Ray would tell that GPU masks will change one day; it does not concern users of ours.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    memory = int(psutil.virtual_memory().total * OBJECT_STORE_SHARE)
-    local = {"include_dashboard": False, "object_store_memory": min(memory, OBJECT_STORE_MOST)}
+    local = {"include_dashboard": False, "object_store_memory": object_store_bytes()}
     where = f"at {address}" if address else "on this machine"
     with _Starting(where), _no_stderr(), _own_sigterm():
         joined = ray.init(

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import yaml
 from pydantic.fields import FieldInfo
-from rich.console import Console
 
 from actors import catalog
 from actors.models.embedded import EMBEDDED, PREFIX
 from actors.stage import NO_MODEL, Stage
+from jobs.terminal import Terminal
 
 FILES: dict[Any, dict[str, str]] = {
     frozenset({"image"}): {"kind": "images", "path": "pictures/"},
@@ -190,7 +190,7 @@ def print_listing(tasks: list[dict[str, Any]]) -> None:
 
 def print_task(task: dict[str, Any]) -> None:
     """One task for people."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     also = f", also called {', '.join(task['aliases'])}" if task["aliases"] else ""
     console.print(f"{task['task']}{also}\n\n{task['about']}\n")
     for title in ("reads", "writes"):

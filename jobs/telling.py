@@ -75,7 +75,7 @@ def _tell_end(
         good = event in ("finished", "rejected")
         lineage.stop("COMPLETE" if good else "FAIL", counts, None if good else message)
     said = {
-        "state": "held" if outcome.waits else "done",
+        "state": "held" if outcome.fails_gates else "done",
         "exit_code": outcome.exit_code,
         "message": message,
         "rows": outcome.rows,
@@ -88,11 +88,12 @@ def _tell_end(
 
 def _ended(outcome: "Outcome") -> tuple[Event, str]:
     """Which event an outcome is, and a sentence that says why."""
-    if outcome.waits and outcome.verdict is not None:
+    if outcome.fails_gates and outcome.verdict is not None:
         found = (
             f"{f.gate}: expected {f.expected}, seen {f.seen}" for f in outcome.verdict.problems
         )
-        return "gate", f"{outcome.held} rows are held; " + "; ".join(found)
+        what = f"{outcome.held} rows are held" if outcome.held else "no new rows came"
+        return "gate", f"{what}; " + "; ".join(found)
     if outcome.exit_code == 1 and outcome.status is not None:
         return "failed", f"{len(outcome.status.left_out)} files were left out"
     if outcome.exit_code == 3:

@@ -1,13 +1,13 @@
 """A pipeline as a timer of systemd: a service, and when to start it."""
 
-import shlex
+import re
 import sys
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.errors import UsageError
+from jobs.schedules.cron import SOME_DAY
 
 if TYPE_CHECKING:
     from jobs.manifests import Wishes
@@ -17,6 +17,8 @@ DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 def files(name: str, path: Path, wishes: "Wishes") -> dict[str, str]:
     """The service and its timer, file name -> text. Raises UsageError."""
+    if not str(path.resolve()).isprintable():
+        raise UsageError(f"--to systemd: {str(path.resolve())!r} cannot stand in a unit; rename it")
     return {
         f"gristmill-{name}.service": _service(name, path, wishes),
         f"gristmill-{name}.timer": _timer(name, wishes),
@@ -24,7 +26,8 @@ def files(name: str, path: Path, wishes: "Wishes") -> dict[str, str]:
 
 
 def _service(name: str, path: Path, wishes: "Wishes") -> str:
-    command = shlex.join([sys.executable, "-m", "jobs.cli", "run", str(path.resolve())])
+    words = [sys.executable, "-m", "jobs.cli", "run", str(path.resolve())]
+    command = " ".join(_quoted(word) for word in words)
     limit = f"RuntimeMaxSec={wishes.time_limit}\n" if wishes.time_limit else ""
     return (
         "[Unit]\n"
@@ -33,12 +36,21 @@ def _service(name: str, path: Path, wishes: "Wishes") -> str:
         "After=network-online.target\n\n"
         "[Service]\n"
         "Type=exec\n"
-        f"WorkingDirectory={path.resolve().parent}\n"
-        f"ExecStart={command.replace('%', '%%')}\n"
+        f"WorkingDirectory={str(path.resolve().parent).replace('%', '%%')}\n"
+        f"ExecStart={command}\n"
         # A run that is told to stop commits what is under way.
         "TimeoutStopSec=120\n"
         f"{limit}"
     )
+
+
+def _quoted(word: str) -> str:
+    """A word as systemd reads it, which is not as a shell does: % and $ stand for themselves only
+    when doubled."""
+    if re.fullmatch(r"[\w@+=:,./-]+", word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'
 
 
 def _timer(name: str, wishes: "Wishes") -> str:
@@ -61,14 +73,11 @@ def calendar(cron: str, tz: str) -> list[str]:
     """A cron expression as systemd's calendar events, which are joined by "or".
 
     Cron joins day of month and day of week by "or" where both are given; one event joins them by
-    "and". Raises UsageError for what systemd cannot say.
+    "and". The expression is one that was checked. Raises UsageError for what systemd cannot say.
     """
-    from cronsim import CronSim, CronSimError
+    from cronsim import CronSim
 
-    try:
-        parsed = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        raise UsageError(f"--cron {cron!r}: {error}.\n  such as:  0 2 * * *") from None
+    parsed = CronSim(cron, SOME_DAY)
     times = ":".join(
         _numbers(found, whole)
         for found, whole in (

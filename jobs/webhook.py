@@ -39,14 +39,26 @@ MESSAGE_CHARS = 4000
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Answers that may be another one soon."""
 
+IPV6_IN_USE = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out (RFC 4291); beyond it lie old and special kinds of addresses."""
+
+IPV6_PRIVATE = ipaddress.ip_network("fc00::/7")
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""Where networks with IPv6 alone show the addresses of IPv4 (RFC 6052)."""
+
+IPV4_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
+"""Of the protocols' own (RFC 6890); Python counts some of them as public."""
+
 
 def tell(notify: Notify, body: Mapping[str, Any]) -> str | None:
     """POST the body; returns why that did not work, or None. Raises nothing of the network."""
-    url = notify.webhook or os.environ.get(str(notify.webhook_env), "")
-    secret = os.environ.get(notify.header_env) if notify.header_env else None
+    url = notify.webhook or os.environ.get(str(notify.webhook_env), "").strip()
+    # A secret that was read from a file ends with a line end.
+    secret = os.environ.get(notify.header_env, "").strip() if notify.header_env else None
     problem = url_problem(url) if url else f"${notify.webhook_env} is not set"
-    if notify.header_env and not secret:
-        problem = f"${notify.header_env} is not set"
+    if secret is not None and not (secret.isascii() and secret.isprintable() and secret):
+        problem = f"${notify.header_env} is not set" + (" to plain characters" if secret else "")
     if problem is None:
         problem = _in_time(urlsplit(url), _headers(notify, secret), _encoded(body), notify)
     if problem:
@@ -138,8 +150,21 @@ def _address(host: str, port: int, allow_private: bool) -> str:
 def _may(address: str, loopback: bool, allow_private: bool) -> bool:
     """Whether an address may be called; `loopback` if the URL itself names this machine."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = _inside(ip)
+        if inner is None and not loopback and ip not in IPV6_IN_USE:
+            return allow_private and ip in IPV6_PRIVATE
+        ip = inner or ip
     if loopback:
         return ip.is_loopback
     special = ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified
-    return not special and (ip.is_global or (allow_private and ip.is_private))
+    if special or ip.is_reserved or ip in IPV4_PROTOCOLS:
+        return False
+    return ip.is_global or (allow_private and ip.is_private)
+
+
+def _inside(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to, where it is a way of writing one."""
+    if ip in NAT64 or (int(ip) >> 32 == 0 and int(ip) > 1):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

@@ -2,15 +2,15 @@
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-import psutil
-
 from actors.errors import LockLost, SinkFailed, UsageError
+from pipelines.processes import born, lives
 from pipelines.store import OURS, Store
 
 NAME = f"{OURS}/lock.json"
@@ -25,7 +25,8 @@ busy or briefly stopped one keeps its lock."""
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds the lock: a run, its process and when it was last alive (seconds, epoch)."""
+    """Who holds the lock: a run, its process and when that was `born`, and when it was last alive
+    (seconds, epoch)."""
 
     run: str
     host: str
@@ -87,10 +88,8 @@ class Lock:
                 self._store.delete(NAME)
 
     def _write(self) -> None:
-        process = psutil.Process()
-        owner = Owner(
-            self._run, socket.gethostname(), process.pid, process.create_time(), time.time()
-        )
+        pid = os.getpid()
+        owner = Owner(self._run, socket.gethostname(), pid, born(pid), time.time())
         self._store.put(NAME, json.dumps(asdict(owner)).encode())
 
 
@@ -119,23 +118,19 @@ def fenced(store: Store, run: str) -> Iterator[None]:
 
 
 def _listen(store: Store) -> Owner | None:
-    """The owner, after some silence if it is on another machine, whose clock may be another."""
+    """The owner, after some silence if only its clock, or ours, says that it is dead."""
     owner = read(store)
-    if owner is None or owner.host == socket.gethostname() or is_alive(owner):
+    if owner is None or _is_gone(owner) or is_alive(owner):
         return owner
     time.sleep(3 * BEAT_SECONDS)
     return owner
 
 
 def is_alive(owner: Owner) -> bool:
-    """Whether an owner can still commit, as far as this machine can tell."""
-    if owner.host == socket.gethostname():
-        try:
-            # Another process may have got the number since; its birth tells. Within a second,
-            # because the clock that it is read from has that resolution.
-            process = psutil.Process(owner.pid)
-            if abs(process.create_time() - owner.born) > 1 or process.status() == "zombie":
-                return False
-        except psutil.NoSuchProcess:
-            return False
-    return time.time() - owner.beat < LEASE_SECONDS
+    """Whether an owner can still commit, as far as this machine can tell at once."""
+    return not _is_gone(owner) and abs(time.time() - owner.beat) < LEASE_SECONDS
+
+
+def _is_gone(owner: Owner) -> bool:
+    """Whether an owner is known to be dead: its process is no more on this machine."""
+    return owner.host == socket.gethostname() and not lives(owner.pid, owner.born)

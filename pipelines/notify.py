@@ -55,6 +55,8 @@ def url_problem(url: str) -> str | None:
         _ = parts.port
     except ValueError:
         return "is no URL"
+    if not (url.isascii() and url.isprintable() and " " not in url):
+        return "has characters that a URL cannot have; write them as %41"
     if parts.scheme not in ("https", "http") or not parts.hostname:
         return "should begin with https:// and name a host"
     if parts.scheme == "http" and not is_loopback(parts.hostname):

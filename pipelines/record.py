@@ -57,12 +57,6 @@ def records(store: Store) -> list[Record]:
     return sorted(found, key=lambda record: record.started)
 
 
-def known_speed(store: Store, plan: Plan) -> dict[str, float]:
-    """Seconds a row of each step, as the last run of the same fingerprint measured them."""
-    same = [r for r in records(store) if r.fingerprint == plan.fingerprint and r.speed]
-    return dict(same[-1].speed) if same else {}
-
-
 def packed(columns: pa.Schema) -> str:
     """A schema as text, exactly."""
     return base64.b64encode(columns.serialize()).decode()

@@ -10,6 +10,7 @@ import pytest
 from actors.errors import UsageError
 from jobs.progress import print_summary
 from jobs.show import show
+from jobs.telling import _ended
 from pipelines import graph
 from pipelines.file import parse
 from pipelines.gates import Gates, check_gates
@@ -234,6 +235,33 @@ def test_nights_are_held_looked_at_again_and_released(world: World, monkeypatch,
     assert world.data() == {("a.jsonl", 0): "X", ("b.jsonl", 0): "Y", ("b.jsonl", 1): "Z"}
     assert world.rejects() == {("a.jsonl", 1): "stage_error"}
     assert world.run().verdict is None
+
+
+@pytest.mark.ray
+def test_a_run_without_new_rows_fails_where_rows_are_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.file["gates"] = {"rows": {"min": 1}, "columns": {"upper": {"nulls": 0}}}
+    world.lines("a.jsonl", ["x"])
+    assert world.run().exit_code == 0
+    world.lines("b.jsonl", [])
+    empty = world.run()
+    assert (empty.exit_code, empty.held) == (1, 0)
+    assert world.run(held="discard").exit_code == 0
+    (world.path / "in" / "b.jsonl").unlink()
+    monkeypatch.setattr(graph, "run", lambda *_: pytest.fail("the graph ran"))
+    none = world.run()
+    print_summary(none)
+    assert (none.exit_code, none.held, none.rows, none.status) == (1, 0, 1, None)
+    said = capsys.readouterr().err
+    assert "rows  at least 1  0     fail" in said and "no new rows came" in said
+    assert "--accept-held" not in said
+    assert _ended(none) == ("gate", "no new rows came; rows: expected at least 1, seen 0")
+    assert show("out", world.path)["runs"][-1]["state"] == "held"
+    world.file["gates"]["rows"]["action"] = "warn"
+    assert world.run().exit_code == 0
+    world.file["gates"]["rows"] = {"max": 9}
+    assert (world.run().exit_code, world.run().verdict) == (0, None)
 
 
 @pytest.mark.ray

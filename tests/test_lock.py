@@ -18,11 +18,12 @@ import pytest
 import pipelines.lock as lock
 from actors.errors import LockLost, SinkFailed, UsageError
 from pipelines.lock import LEASE_SECONDS, NAME, Lock, Owner, fenced, is_alive, read
+from pipelines.processes import born, lives
 from pipelines.store import Store
 from tests.mill import Corpus, places, run
 
 CORPUS = Corpus({"a": (4, "v1")}, frozenset({("a", 1)}))
-OURSELVES = Owner("other", socket.gethostname(), os.getpid(), psutil.Process().create_time(), 0.0)
+OURSELVES = Owner("other", socket.gethostname(), os.getpid(), born(os.getpid()), 0.0)
 
 HOLD = """
 import sys, time
@@ -119,6 +120,26 @@ def test_an_owner_whose_clock_is_behind_is_alive_while_it_beats(store: Store, mo
         run(store, CORPUS)
 
 
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_clock_that_jumps_takes_no_lock_from_a_run_that_beats(
+    store: Store, holder, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """The holder beats once by the new clock while we listen."""
+    now = read(store)
+    own(store, replace(now, beat=now.beat - jump))
+    monkeypatch.setattr("pipelines.lock.time.sleep", lambda seconds: own(store, now))
+    with pytest.raises(UsageError, match="run theirs"):
+        run(store, CORPUS)
+
+
+def test_a_process_is_born_once_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    since = born(os.getpid())
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1_000_000_000.0)
+    assert born(os.getpid()) == since
+    assert lives(os.getpid(), since) and not lives(os.getpid(), since + 0.01)
+    assert not lives(2**22 + 1, since)
+
+
 def test_a_run_gives_its_lock_back(store: Store) -> None:
     with Lock(store, "mine").held():
         assert read(store).run == "mine"
@@ -138,8 +159,9 @@ def test_a_run_that_lost_its_lock_does_not_take_the_new_owners_away(store: Store
 
 
 def test_a_stopped_run_that_lost_its_lock_cannot_commit_when_it_goes_on(
-    store: Store, holder
+    store: Store, holder, monkeypatch
 ) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     holder.send_signal(signal.SIGSTOP)
     wait_for(lambda: psutil.Process(holder.pid).status() == "stopped")
     own(store, replace(read(store), beat=time.time() - LEASE_SECONDS - 1))
@@ -152,7 +174,8 @@ def test_a_stopped_run_that_lost_its_lock_cannot_commit_when_it_goes_on(
     assert places(store) == CORPUS.places()
 
 
-def test_the_lock_cannot_change_hands_during_a_commit(store: Store) -> None:
+def test_the_lock_cannot_change_hands_during_a_commit(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     own(store, OURSELVES)
     taken = threading.Event()
 

@@ -133,7 +133,17 @@ def test_a_target_that_can_do_all_that_was_asked_for_warns_of_nothing(rendered: 
         ("cronjob", {"cron": "0 2 L * *"}, {}, "Kubernetes has no L"),
         ("rayjob", {}, {"sink": {"path": "out"}}, "'out' is a path of a machine"),
         ("rayjob", {"claim": "c:/data"}, {"sink": {"path": "/out"}}, "'/out' is a path of a"),
-        ("systemd", {"cron": "0 2 * *"}, {}, "Wrong number of fields"),
+        ("cronjob", {"cron": "0 2 * * 1-7"}, {}, "Kubernetes has no weekday 7"),
+        ("raycronjob", {"cron": "0 2 * * 5L"}, {}, "Kubernetes has no L"),
+        *(
+            (target, {"cron": "0 2 * *"}, {}, "a cron expression has five: minute, hour")
+            for target in ("systemd", "cronjob", "raycronjob", "rayjob")
+        ),
+        ("cronjob", {"cron": "0 25 * * *"}, {}, "the hour is '25'"),
+        ("cronjob", {"cron": "0 0 30 2 *"}, {}, "this never fires"),
+        ("systemd", {"tz": "Asia/Seul"}, {}, "no such time zone (did you mean 'Asia/Seoul'?)"),
+        ("cronjob", {"tz": "Asia/Seul"}, {}, "no such time zone (did you mean 'Asia/Seoul'?)"),
+        ("rayjob", {}, {"sink": {"path": "s3://me:KEY@bucket/out"}}, "sink.path holds a password"),
         ("systemd", {"cron": "0 2 * * 5#2"}, {}, "no n-th weekday"),
     ],
 )
@@ -144,6 +154,14 @@ def test_what_cannot_run_there_is_refused(
     with pytest.raises(UsageError) as error:
         rendered(target, asked, **changes)
     assert said in str(error.value)
+
+
+def test_words_and_months_are_written_as_every_target_reads_them(rendered: Any) -> None:
+    for given, plain in (("@daily", "0 0 * * *"), ("0 6 * JUL,JAN SUN", "0 6 * JUL,JAN SUN")):
+        asked = Wishes(cron=given, image="a/b:1")
+        assert documents(rendered("cronjob", asked))[1]["spec"]["schedule"] == plain
+    timer = rendered("systemd", Wishes(cron="@hourly")).files["gristmill-Nightly_Reviews.timer"]
+    assert "OnCalendar=*-*-* *:00:00 UTC" in timer
 
 
 def test_paths_below_a_claim_s_mount_are_there(rendered: Any) -> None:
@@ -189,18 +207,37 @@ def test_a_timer_fires_when_cron_does(cron: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not on this machine")
+def test_systemd_reads_the_words_of_the_command_as_they_are_meant(tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s 100% "A\\B" $HOME'
+    folder.mkdir()
+    path = folder / "p.yaml"
+    path.write_text(yaml.safe_dump(PIPELINE))
+    found = render(load(path), path, "systemd", Wishes(cron="0 2 * * *"))
+    for name, text in found.files.items():
+        (tmp_path / name).write_text(text)
+    service = found.files["gristmill-Nightly_Reviews.service"]
+    assert f'run "{tmp_path}/it\'s 100%% \\"A\\\\B\\" $$HOME/p.yaml"\n' in service
+    assert _complaints(tmp_path) == []
+
+
+def _complaints(folder: Path) -> list[str]:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+         str(folder / "gristmill-Nightly_Reviews.timer"),
+         str(folder / "gristmill-Nightly_Reviews.service")],
+        capture_output=True,
+        text=True,
+        env={"SYSTEMD_UNIT_PATH": f"{folder}:", "PATH": "/usr/bin"},
+    )  # fmt: skip
+    return [line for line in done.stderr.splitlines() if "gristmill" in line]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not on this machine")
 def test_systemd_accepts_the_units(rendered: Any, tmp_path: Path) -> None:
     found = rendered("systemd", Wishes(cron="0 2 * * 1", tz="Asia/Seoul", jitter=60, time_limit=60))
     for name, text in found.files.items():
         (tmp_path / name).write_text(text)
-    timer = tmp_path / "gristmill-Nightly_Reviews.timer"
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(timer)],
-        capture_output=True,
-        text=True,
-        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin"},
-    )
-    assert [line for line in done.stderr.splitlines() if "gristmill" in line] == []
+    assert _complaints(tmp_path) == []
 
 
 def test_files_are_written_where_asked_and_warnings_go_to_stderr(

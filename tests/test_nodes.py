@@ -118,14 +118,14 @@ def _kind(process: psutil.Process) -> str:
 def test_a_plan_that_no_machine_has_room_for_is_refused_though_the_sum_is_enough(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    mill = Mill(tmp_path, 0.0, resources={"cpus": 3})
+    mill = Mill(tmp_path, 0.0, resources={"cpus": 2.5})
     run = nodes.run(tmp_path)
     try:
         assert run.wait(90) == 2, mill.log()
     finally:
         ended(run)
     assert (
-        "an actor of stage 2 (tests.stages.echo:Echo) needs 3 CPUs, and no machine has so much"
+        "an actor of stage 2 (tests.stages.echo:Echo) needs 2.5 CPUs, and no machine has so much"
         in (mill.log())
     )
     assert mill.rows() == []

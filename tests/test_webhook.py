@@ -134,6 +134,45 @@ def test_a_private_network_is_allowed_by_name_and_metadata_services_never() -> N
     assert not webhook._may("169.254.169.254", False, True)
     assert not webhook._may("127.0.0.1", False, True)
     assert not webhook._may("10.0.0.1", True, True)
+    assert webhook._may("fd00::1", False, True) and not webhook._may("fd00::1", False, False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["::127.0.0.1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
+     "fec0::1", "fe80::1%eth0", "ff02::1", "5f00::1", "192.0.0.8", "240.0.0.1", "255.255.255.255"],
+)  # fmt: skip
+def test_no_way_of_writing_an_address_leads_to_this_machine_or_its_links(address: str) -> None:
+    assert not webhook._may(address, False, False)
+    assert not webhook._may(address, False, True)
+
+
+def test_public_addresses_are_called_also_where_ipv4_is_seen_through_ipv6() -> None:
+    for address in ("8.8.8.8", "2606:4700::1", "64:ff9b::808:808", "2002:808:808::"):
+        assert webhook._may(address, False, False)
+
+
+@pytest.mark.parametrize("url", ["https://2130706433/", "https://127.1/", "https://0x7f.1/"])
+def test_numbers_in_place_of_a_name_are_looked_at_as_addresses(url: str) -> None:
+    assert "127.0.0.1, which is no public address" in str(tell(Notify(webhook=url), {}))
+
+
+def test_a_secret_is_in_no_message_whatever_is_wrong_with_it(
+    receiver: Receiver, fast: None, monkeypatch, caplog
+) -> None:
+    monkeypatch.setenv("KEY", "Bearer s3cret\n")
+    assert tell(Notify(webhook=receiver.url, header_env="KEY"), {}) is None
+    assert receiver.told[0][1]["Authorization"] == "Bearer s3cret"
+    for wrong in ("s3cret\nX: y", "s3cr\u00e9t"):
+        monkeypatch.setenv("KEY", wrong)
+        with caplog.at_level(logging.WARNING):
+            said = tell(Notify(webhook=receiver.url, header_env="KEY"), {})
+        assert said == "$KEY is not set to plain characters"
+    monkeypatch.setenv("HOOK", f"{receiver.url}/s3cret \x01")
+    with caplog.at_level(logging.WARNING):
+        said = tell(Notify(webhook_env="HOOK"), {})
+    assert "characters that a URL cannot have" in str(said)
+    assert "s3cr" not in caplog.text
 
 
 NOTIFY: dict[str, tuple[Any, str]] = {

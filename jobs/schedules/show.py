@@ -5,13 +5,13 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from jobs.schedules import cron
 from jobs.schedules.schedule import Fire, Schedule
 from jobs.schedules.store import Schedules
 from jobs.schedules.ticks import Ticks
+from jobs.terminal import Terminal
 
 
 def listed(schedules: Schedules) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ def _table(*names: str) -> Table:
 
 
 def _print(table: Table) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     if not console.is_terminal:  # a file or a pipe has no width to fold at
         console.width = 240
     console.print(table)

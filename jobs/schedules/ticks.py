@@ -16,6 +16,8 @@ import psutil
 
 from jobs.schedules import cron, keeper
 from jobs.schedules.schedule import Fire, Schedule
+from pipelines import processes
+from pipelines.processes import born
 
 TAIL_BYTES = 100_000
 """Of a log and of a result, what is looked at: a run's result is a page, its error some lines."""
@@ -136,22 +138,15 @@ def timed(setting: str, schedule: Schedule, time: float) -> str:
 
 def me() -> str:
     """This process, told from all others that have had or will get its number."""
-    process = psutil.Process()
-    return f"{process.pid} {process.create_time():.2f}"
+    return f"{os.getpid()} {born(os.getpid())!r}"
 
 
 def lives(owner: str | None) -> bool:
     """Whether the process that `me` named is alive."""
     if not owner:
         return False
-    pid, born = owner.split()
-    try:
-        process = psutil.Process(int(pid))
-        # Within a second: the clock that it is read from has that resolution.
-        same = abs(process.create_time() - float(born)) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    pid, since = owner.split()
+    return processes.lives(int(pid), float(since))
 
 
 def _found(base: Path) -> Ended | None:

@@ -1,10 +1,9 @@
 """The verb that renders a pipeline for other schedulers: render."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from jobs.verbs.verb import Verb, positive, print_json, takes_json
+from jobs.verbs.verb import Verb, positive, print_json, say, takes_json
 
 
 def _takes_render(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +41,12 @@ def _render(args: argparse.Namespace) -> int:
     wishes = Wishes(**{field.name: getattr(args, field.name) for field in fields(Wishes)})
     rendered = render(load(args.file), args.file, args.to, wishes)
     for warning in rendered.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         for name, text in rendered.files.items():
             (args.out / name).write_text(text, "utf-8")
-            print(f"wrote {args.out / name}", file=sys.stderr)
+            say(f"wrote {args.out / name}")
     if args.json:
         print_json(asdict(rendered))
     elif not args.out:

@@ -3,11 +3,11 @@
 import argparse
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.verbs.verb import Group, Takes, Verb, positive, print_json, takes_file, takes_json
+from jobs.plain import plain
+from jobs.verbs.verb import Group, Takes, Verb, positive, print_json, say, takes_file, takes_json
 
 if TYPE_CHECKING:
     from jobs.schedules.schedule import Fire, Schedule
@@ -128,7 +128,7 @@ def _wanted(args: argparse.Namespace) -> "Schedule":
 
 
 def _say(args: argparse.Namespace, said: str, result: Any) -> int:
-    print(said, file=sys.stderr)
+    say(said)
     if args.json:
         print_json(result)
     return 0
@@ -218,7 +218,7 @@ def _run(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: loop.drain())
     if not args.once:
         count = len(schedules.all())
-        print(f"{count} schedules of {schedules.path}; Ctrl-C ends", file=sys.stderr, flush=True)
+        say(f"{count} schedules of {schedules.path}; Ctrl-C ends")
         loop.run()
         return INTERRUPTED if loop.interrupted else 0
     loop.once()
@@ -234,7 +234,7 @@ def _print_event(schedules: "Schedules", fire: "Fire", as_json: bool) -> None:
     schedule = schedules.find(fire.schedule)
     zone = cron.zone(schedule.zone) if schedule else UTC
     event = show.described(fire, zone, schedules.logs)
-    print(json.dumps(event, ensure_ascii=False) if as_json else show.line(event), flush=True)
+    print(json.dumps(event, ensure_ascii=False) if as_json else plain(show.line(event)), flush=True)
 
 
 def _verb(name: str, help: str, example: str, takes: Takes, does: Any) -> Verb:

@@ -3,11 +3,10 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.verbs.verb import Group, Verb, cache_folder, positive, takes_file
+from jobs.verbs.verb import Group, Verb, cache_folder, positive, say, takes_file
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
@@ -59,11 +58,11 @@ def _serve(args: argparse.Namespace) -> int:
     plan, bounds = _plan(args), _bounds(args)
 
     def up(url: str) -> None:
-        _tell(f"{url} answers; its columns:  {url}/docs")
+        say(f"{url} answers; its columns:  {url}/docs")
         if args.json:
             print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)
 
-    serve(plan, place, bounds, args.address, up, _tell)
+    serve(plan, place, bounds, args.address, up, say)
     return 0
 
 
@@ -94,7 +93,7 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"-o {path}: cannot be written: {error.strerror}") from None
-    _tell(f"{path} is written; on this machine:  serve run {path}")
+    say(f"{path} is written; on this machine:  serve run {path}")
 
 
 def _plan(args: argparse.Namespace) -> "Plan":
@@ -120,10 +119,6 @@ def _token(args: argparse.Namespace) -> str | None:
         return read_token(args.token_file)
     token = os.environ.get(TOKEN)
     return check_token(token, f"${TOKEN}") if token else None
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 SERVE = Group(

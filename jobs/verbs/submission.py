@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.verbs.verb import Verb, cache_folder, positive, print_json, takes_file, takes_json
+from jobs.plain import plain
+from jobs.verbs.verb import Verb, cache_folder, positive, print_json, say, takes_file, takes_json
 
 if TYPE_CHECKING:
     from jobs.following import Patience
@@ -108,7 +109,7 @@ def _leaving(does: Does) -> Does:
             return does(args)
         except KeyboardInterrupt:
             id = args.id or "ID"
-            _say(f"left; a job that was submitted goes on:  gristmill stop {id}  ends it")
+            say(f"left; a job that was submitted goes on:  gristmill stop {id}  ends it")
             return 130
 
     return guarded
@@ -128,15 +129,15 @@ def _submit(args: argparse.Namespace) -> int:
     if server.is_here:
         check_here(args.file, flags, cache_folder())
     if wanted.seen:
-        _say(f"all machines of the cluster must see: {', '.join(wanted.seen)}")
+        say(f"all machines of the cluster must see: {', '.join(wanted.seen)}")
     job, new = submit(server, wanted)
     args.id = job.id
     size = f"{wanted.bundle.bytes / 2**20:.1f} MiB in {len(wanted.bundle.files)} files"
-    _say(f"job {job.id}: " + (f"submitted, {size}" if new else f"is {job.state} already"))
+    say(f"job {job.id}: " + (f"submitted, {size}" if new else f"is {job.state} already"))
     if not args.wait:
         if args.json:
             print_json(job.as_dict() | {"new": new, "address": server.address})
-        _say(f"  gristmill logs -f {job.id}   reads along\n  gristmill status {job.id}")
+        say(f"  gristmill logs -f {job.id}   reads along\n  gristmill status {job.id}")
         return 0
     return _to_the_end(args, server, {"new": new, "address": server.address})
 
@@ -201,7 +202,7 @@ def _stop(args: argparse.Namespace) -> int:
         job = wait(server, args.id, Patience(STOP_SECONDS + 30))
     if args.json:
         print_json(job.as_dict() | {"asked": not before.is_over})
-    _say(f"job {job.id} {_stopped(before, job)}")
+    say(f"job {job.id} {_stopped(before, job)}")
     return 0
 
 
@@ -217,19 +218,20 @@ def _stopped(before: "Job", job: "Job") -> str:
 def _ended(job: "Job") -> int:
     """Say how a job ended; returns its exit code."""
     code = job.exit_code or 0
-    _say(f"job {job.id}: {job.state}" + (f", exit code {code}" if code else ""))
+    say(f"job {job.id}: {job.state}" + (f", exit code {code}" if code else ""))
     if job.driver_code is not None and job.driver_code < 0:
-        _say(f"  its driver was killed by signal {-job.driver_code}; submit it again to go on")
+        say(f"  its driver was killed by signal {-job.driver_code}; submit it again to go on")
     elif job.state == "failed" and job.driver_code is None:
-        _say(f"  {job.message}")
+        say(f"  {job.message}")
     return code
 
 
 def _print_jobs(jobs: "list[Job]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    from jobs.terminal import Terminal
+
+    console = Terminal()
     if not jobs:
         console.print("no jobs of gristmill on this cluster since it was started")
         return
@@ -252,7 +254,7 @@ def _print_more(job: "Job", rows: dict[str, int] | None) -> None:
     if rows is not None:
         print(f"in the output: {rows['rows']:,} rows, {rows['rejected']:,} rejected")
     if job.message:
-        print(job.message)
+        print(plain(job.message))
 
 
 def _write_to(stream: "object") -> Callable[[str], None]:
@@ -260,10 +262,6 @@ def _write_to(stream: "object") -> Callable[[str], None]:
         print(text, end="", file=stream, flush=True)  # type: ignore[call-overload]
 
     return write
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 SUBMIT = Verb(

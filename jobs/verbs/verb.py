@@ -3,10 +3,13 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jobs.plain import plain
 
 if TYPE_CHECKING:
     from jobs.prepare import Prepared
@@ -91,3 +94,9 @@ def planned(args: argparse.Namespace, pipeline: "Pipeline") -> "Prepared":
 def print_json(value: Any) -> None:
     """Print a result for machines, on stdout."""
     print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def say(text: str) -> None:
+    """Print a line for people, on stderr. It imports nothing heavy: errors of the command line
+    itself are said so, too."""
+    print(plain(text), file=sys.stderr, flush=True)
