@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,9 +51,9 @@ class Wishes:
     tz: str = "UTC"
     overlap: Overlap = "skip"
     catch_up: CatchUp = "latest"
-    time_limit: int | None = None
+    time_limit: float | None = None
     retries: int | None = None
-    jitter: int = 0
+    jitter: float = 0.0
     image: str = ""
     namespace: str = "default"
     claim: str | None = None
@@ -131,7 +132,12 @@ def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
         )
     if wishes.cron and target != "rayjob":
         _check_cron(wishes.cron)
-    secrets.check_none(pipeline.model_dump(mode="json"), f"--to {target}: the pipeline file")
+    secrets.check_none(
+        pipeline.model_dump(mode="json"),
+        f"--to {target}: in the pipeline file",
+        "be in the manifest for all who read it.\n  take it out, and put it into a Secret of the "
+        "cluster:\n    --secret NAME    its keys become environment variables",
+    )
     given: Any = getattr(pipeline.source, "path", None)  # a database has none
     paths = [given or (), pipeline.sink.path]
     flat = [p for each in paths for p in ([each] if isinstance(each, str) else each)]
@@ -183,7 +189,7 @@ def _lacks(target: str, wishes: Wishes) -> Iterator[str]:
             "no file is missed"
         )
     if wishes.jitter and target != "systemd":
-        yield f"{target} has no jitter ({wishes.jitter} s were asked for): choose another minute"
+        yield f"{target} has no jitter ({wishes.jitter:g} s were asked for): choose another minute"
     if wishes.retries and target == "systemd":
         yield (
             "systemd counts starts by the timer as tries, so none are rendered: the next time goes "
@@ -230,7 +236,7 @@ def _cron_job(pipeline: Pipeline, path: Path, wishes: Wishes) -> dict[str, Any]:
         "template": template,
     }
     if wishes.time_limit:
-        job["activeDeadlineSeconds"] = wishes.time_limit
+        job["activeDeadlineSeconds"] = ceil(wishes.time_limit)
     spec = {
         "schedule": wishes.cron,
         "timeZone": wishes.tz,
@@ -276,7 +282,7 @@ def _job(pipeline: Pipeline, wishes: Wishes) -> dict[str, Any]:
         group = _group(pipeline, wishes, "gpu", max(wishes.gpus, 1))
         job["rayClusterSpec"]["workerGroupSpecs"].append(group)
     if wishes.time_limit:
-        job["activeDeadlineSeconds"] = wishes.time_limit
+        job["activeDeadlineSeconds"] = ceil(wishes.time_limit)
     return job
 
 

@@ -17,6 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from actors.errors import ClusterFailed, ClusterSilent, UsageError, nearest
+from pipelines.sources.listing import shown
 
 PORT = 8265
 """Where Ray's dashboard, which has the job server, listens unless told otherwise."""
@@ -86,7 +87,7 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]
 
 
 class Server:
-    """A connected job server.
+    """A connected job server; `address` is where, without a user and a password.
 
     All methods raise ClusterFailed, and ClusterSilent when it does not answer; those that take an
     id raise UsageError when there is no such job.
@@ -94,14 +95,15 @@ class Server:
 
     def __init__(self, given: str | None) -> None:
         """Connect to the address that is given, or that the environment names."""
-        self.address = address_of(given)
+        address = address_of(given)
+        self.address = shown(address)
         # Ray's client prefers these variables to the address that it is given.
-        os.environ["RAY_API_SERVER_ADDRESS"] = self.address
+        os.environ["RAY_API_SERVER_ADDRESS"] = address
         for name in NOISY:
             logging.getLogger(name).setLevel(logging.ERROR)
         with _asking(self.address):
             try:
-                self._client = _Client(self.address)
+                self._client = _Client(address)
                 theirs = self._client.cluster_version()
             except (RuntimeError, ValueError, KeyError, TypeError) as error:
                 raise ClusterFailed(_no_job_server(self.address, error)) from None
@@ -199,7 +201,8 @@ def address_of(given: str | None) -> str:
     host = urlsplit(address if "://" in address else f"ray://{address}").hostname
     if not host or not re.match("ray://|[^:]*:[0-9]+$|[^:/]+$", address):
         raise UsageError(
-            f"{address!r} is no address of a cluster.\n  write, for example:  --address {DEFAULT}"
+            f"{shown(address)!r} is no address of a cluster.\n"
+            f"  write, for example:  --address {DEFAULT}"
         )
     return f"http://{host}:{PORT}"
 

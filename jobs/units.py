@@ -28,7 +28,7 @@ def files(name: str, path: Path, wishes: "Wishes") -> dict[str, str]:
 def _service(name: str, path: Path, wishes: "Wishes") -> str:
     words = [sys.executable, "-m", "jobs.cli", "run", str(path.resolve())]
     command = " ".join(_quoted(word) for word in words)
-    limit = f"RuntimeMaxSec={wishes.time_limit}\n" if wishes.time_limit else ""
+    limit = f"RuntimeMaxSec={wishes.time_limit:g}\n" if wishes.time_limit else ""
     return (
         "[Unit]\n"
         f"Description=Gristmill pipeline {name}\n"
@@ -55,7 +55,9 @@ def _quoted(word: str) -> str:
 
 def _timer(name: str, wishes: "Wishes") -> str:
     times = "".join(f"OnCalendar={when}\n" for when in calendar(wishes.cron or "", wishes.tz))
-    jitter = f"RandomizedDelaySec={wishes.jitter}\nFixedRandomDelay=true\n" if wishes.jitter else ""
+    jitter = (
+        f"RandomizedDelaySec={wishes.jitter:g}\nFixedRandomDelay=true\n" if wishes.jitter else ""
+    )
     caught = "false" if wishes.catch_up == "none" else "true"
     return (
         "[Unit]\n"

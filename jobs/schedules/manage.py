@@ -7,6 +7,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from actors.errors import UsageError
+from jobs import secrets
 from jobs.schedules import advance, cron, ticks
 from jobs.schedules.schedule import DUE, TRIGGER, Fire, Schedule
 from jobs.schedules.store import Schedules
@@ -31,9 +32,26 @@ def add(schedules: Schedules, schedule: Schedule, now: float) -> Schedule:
     new = replace(
         schedule, cron=expression, created=now, next_fire=cron.next_fire(expression, zone, now)
     )
+    _check_kept(new)
     _check_file(new, now)
     schedules.add(new)
     return new
+
+
+def _check_kept(schedule: Schedule) -> None:
+    """Refuse what would put a secret into the file of schedules, and among a process's words, or
+    names no cluster. Raises UsageError."""
+    said = dict(setting.partition("=")[::2] for setting in schedule.settings)
+    secrets.check_none(
+        {"--set": said, "--submit": schedule.address or ""},
+        f"schedule {schedule.name}",
+        "be kept with the schedule and shown among the machine's processes.\n"
+        "  set it in the environment of  gristmill schedule run , which hands it on",
+    )
+    if schedule.address is not None:
+        from jobs.server import address_of  # imports Ray
+
+        address_of(schedule.address)
 
 
 def _check_file(schedule: Schedule, now: float) -> None:

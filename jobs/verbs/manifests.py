@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from jobs.verbs.verb import Verb, positive, print_json, say, takes_json
+from jobs.verbs.verb import Verb, duration, positive, print_json, say, some_time, takes_json, whole
 
 
 def _takes_render(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +17,9 @@ def _takes_render(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--tz", default="UTC", metavar="ZONE", help="IANA time zone (UTC)")
     when.add_argument("--overlap", choices=("skip", "buffer", "allow"), default="skip")
     when.add_argument("--catch-up", choices=("latest", "all", "none"), default="latest")
-    when.add_argument("--time-limit", type=positive, metavar="SECONDS")
-    when.add_argument("--retries", type=int, metavar="N")
-    when.add_argument("--jitter", type=int, default=0, metavar="SECONDS")
+    when.add_argument("--time-limit", type=some_time, metavar="2h")
+    when.add_argument("--retries", type=whole, metavar="N")
+    when.add_argument("--jitter", type=duration, default=0.0, metavar="5m")
     where = parser.add_argument_group("where")
     where.add_argument("--image", default="", metavar="IMAGE", help="with gristmill installed")
     where.add_argument("--namespace", default="default", metavar="NAME")
@@ -27,7 +27,7 @@ def _takes_render(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--secret", metavar="NAME", help="a Secret whose keys become variables")
     where.add_argument("--cpus", type=positive, default=4, metavar="N", help="of each pod (4)")
     where.add_argument("--memory", default="16Gi", metavar="SIZE", help="of each pod (16Gi)")
-    where.add_argument("--gpus", type=int, default=0, metavar="N", help="of each GPU pod")
+    where.add_argument("--gpus", type=whole, default=0, metavar="N", help="of each GPU pod")
     where.add_argument("--workers", type=positive, default=4, metavar="N", help="pods a group (4)")
     takes_json(parser)
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.plain import plain
-from jobs.verbs.verb import Verb, cache_folder, positive, print_json, say, takes_file, takes_json
+from jobs.verbs.verb import (
+    Verb,
+    cache_folder,
+    positive,
+    print_json,
+    say,
+    some_time,
+    takes_file,
+    takes_json,
+)
 
 if TYPE_CHECKING:
     from jobs.following import Patience
@@ -31,9 +40,9 @@ def _takes_job(parser: argparse.ArgumentParser) -> None:
 
 
 def _takes_patience(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--timeout", type=positive, metavar="S", help="wait S seconds at most")
+    parser.add_argument("--timeout", type=some_time, metavar="2h", help="wait so long at most")
     parser.add_argument(
-        "--pending-timeout", type=positive, metavar="S", help="S seconds at most for it to start"
+        "--pending-timeout", type=some_time, metavar="5m", help="so long at most for it to start"
     )
 
 
