@@ -166,7 +166,7 @@ def test_a_scheduler_waits_until_its_file_can_be_written_again(
             time.sleep(0.02)
             if len(waited) == 3:
                 other.execute("ROLLBACK")
-            if schedules.history("hourly", 1):
+            if [fire for fire in schedules.history("hourly", 1) if fire.state != "due"]:
                 loop.drain()
 
     shell = ["/bin/sh", "-c", "true"]
