@@ -153,7 +153,7 @@ def test_a_fire_whose_scheduler_died_before_it_began_never_begins_twice(
 def test_a_scheduler_waits_until_its_file_can_be_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("jobs.schedules.store.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("jobs.schedules.store.BUSY_SECONDS", 0.2)
     schedules = Schedules(tmp_path / "schedules.db")
     added(schedules, folder=str(tmp_path))
     other = sqlite3.connect(schedules.path, isolation_level=None)
