@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from actors.errors import UsageError
+from jobs.clusters.machines import wait_for
+from jobs.clusters.session import connected
 from jobs.gates import Decision, asks_for_rows, check_alone, opened, settle, target
-from jobs.machines import wait_for
 from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
-from jobs.session import connected
-from jobs.telling import telling
+from jobs.telling.telling import telling
 from pipelines.arrivals import Arrivals
 from pipelines.calibration import known
 from pipelines.dispatch import Status

@@ -11,10 +11,10 @@ import pytest
 import ray
 
 from actors.errors import StageFailed, UsageError
-from jobs.calibrate import Place, calibrated
-from jobs.capacity import meant, of_cluster, this_machine
 from jobs.cli import main
-from jobs.plan import look
+from jobs.clusters.capacity import meant, of_cluster, this_machine
+from jobs.planning.calibrate import Place, calibrated
+from jobs.planning.plan import look
 from jobs.show import show
 from pipelines import calibration
 from pipelines.calibration import Known, known

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from actors.errors import ClusterFailed, ClusterSilent, UsageError
-from jobs import bundle, driver, secrets
-from jobs.server import Job, Server, address_of, check_version
-from jobs.submission import Flags, last_attempt, order
+from jobs.clusters import bundle, driver, secrets
+from jobs.clusters.server import Job, Server, address_of, check_version
+from jobs.clusters.submission import Flags, last_attempt, order
 from tests.head import free_ports
 
 Write = Callable[..., Path]
@@ -61,7 +61,7 @@ def test_the_id_is_that_of_what_the_job_does(write: Write) -> None:
 def test_the_command_on_the_cluster_has_the_flags_quoted(write: Write) -> None:
     text = order(write(), Flags(settings=("stages.0.options={labels: [A B]}",), limit=3)).entrypoint
     assert text == (
-        "exec python3 -m jobs.driver run p.yaml --address auto "
+        "exec python3 -m jobs.clusters.driver run p.yaml --address auto "
         "--set 'stages.0.options={labels: [A B]}' --limit 3"
     )
 

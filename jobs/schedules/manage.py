@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from actors.errors import UsageError
-from jobs import secrets
+from jobs.clusters import secrets
 from jobs.schedules import advance, cron, ticks
 from jobs.schedules.schedule import DUE, TRIGGER, Fire, Schedule
 from jobs.schedules.store import Schedules
@@ -49,7 +49,7 @@ def _check_kept(schedule: Schedule) -> None:
         "  set it in the environment of  gristmill schedule run , which hands it on",
     )
     if schedule.address is not None:
-        from jobs.server import address_of  # imports Ray
+        from jobs.clusters.server import address_of  # imports Ray
 
         address_of(schedule.address)
 

@@ -54,7 +54,7 @@ def _takes_search(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     from jobs.progress import Progress, print_summary
     from jobs.run import Options, run
-    from jobs.telling import telling_refusal
+    from jobs.telling.telling import telling_refusal
     from pipelines.file import load
 
     options = Options(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actors.errors import UsageError, nearest
-from jobs import secrets
+from jobs.clusters import secrets
 from jobs.schedules import cron
 from pipelines.spec import Pipeline
 
@@ -74,7 +74,7 @@ class Rendered:
 
 def render(pipeline: Pipeline, path: Path, target: str, wishes: Wishes) -> Rendered:
     """A pipeline for one target. Raises UsageError."""
-    from jobs import units  # systemd's files have a module of their own
+    from jobs.manifests import systemd
 
     if target not in TARGETS:
         raise UsageError(
@@ -84,7 +84,7 @@ def render(pipeline: Pipeline, path: Path, target: str, wishes: Wishes) -> Rende
     wishes = _timed(wishes)
     _check(pipeline, target, wishes)
     if target == "systemd":
-        return Rendered(units.files(pipeline.name, path, wishes), tuple(_lacks(target, wishes)))
+        return Rendered(systemd.files(pipeline.name, path, wishes), tuple(_lacks(target, wishes)))
     documents = {
         "rayjob": lambda: _ray_job(pipeline, path, wishes),
         "raycronjob": lambda: _ray_cron_job(pipeline, path, wishes),

@@ -16,7 +16,7 @@ from actors.errors import UsageError
 VARIABLE = "GRISTMILL_SECRETS"
 """Environment variable of the job's processes: the references, as JSON."""
 
-HOOK = "jobs.secrets.apply"
+HOOK = "jobs.clusters.secrets.apply"
 """What Ray calls when a worker of the job starts."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

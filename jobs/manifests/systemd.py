@@ -10,7 +10,7 @@ from actors.errors import UsageError
 from jobs.schedules.cron import SOME_DAY
 
 if TYPE_CHECKING:
-    from jobs.manifests import Wishes
+    from jobs.manifests.kubernetes import Wishes
 
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 
 from actors.errors import UsageError
 from actors.models.embedded import prepare_all
-from jobs.documents import Document, make_documents
+from jobs.demo.documents import Document, make_documents
 from jobs.prepare import prepare
 from jobs.progress import Progress, print_summary
 from jobs.quality import character_error_rate, entity_f1

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import psutil
 
 from actors.errors import RunFailed
-from jobs.machines import machines
+from jobs.clusters.machines import machines
 from pipelines.machines import Machines
 
 OBJECT_STORE_SHARE, OBJECT_STORE_MOST = 0.2, 4 * 2**30

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.errors import GristmillError, RunFailed, UsageError
-from jobs.capacity import this_machine
-from jobs.plan import Look, rows_of
+from jobs.clusters.capacity import this_machine
+from jobs.clusters.session import connected
+from jobs.planning.plan import Look, rows_of
 from jobs.prepare import Prepared
 from jobs.recording import versions
-from jobs.session import connected
 from pipelines import calibration
 from pipelines.calibration import Calibration
 from pipelines.estimate import Estimate, PoolCost, estimate

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import GristmillError
-from jobs.lineage import Counts, Lineage
-from jobs.webhook import tell
+from jobs.telling.lineage import Counts, Lineage
+from jobs.telling.webhook import tell
 from pipelines.notify import Event
 from pipelines.plan import Plan
 from pipelines.spec import Pipeline
