@@ -4,7 +4,9 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,8 @@ OBJECT_STORE_SHARE, OBJECT_STORE_MOST = 0.2, 4 * 2**30
 RAY_PRINTS = "ray_listen_error_messages"
 """The thread in which Ray prints to a driver's standard output, whatever it is told."""
 
+ANSWER_SECONDS = 10.0
+"""How long a machine may take to accept a connection: a busy head takes seconds."""
 
 LEAVE_SECONDS = 5.0
 """Time in which the processes of our own Ray end by themselves; they take one or two."""
@@ -104,6 +108,7 @@ def _start(address: str | None) -> str:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     local = {"include_dashboard": False, "object_store_memory": object_store_bytes()}
     where = f"at {address}" if address else "on this machine"
+    check_answers(address or "")
     with _Starting(where), _no_stderr(), _own_sigterm():
         joined = ray.init(
             address=address or "local",
@@ -112,6 +117,23 @@ def _start(address: str | None) -> str:
             **({} if address else local),
         )
     return str(joined.address_info.get("session_dir") or "")
+
+
+def check_answers(address: str) -> None:
+    """Refuse a host and port where nothing listens: Ray itself tries for minutes, and says nothing.
+
+    Raises RunFailed.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d{1,5})", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), ANSWER_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise RunFailed(
+            f"Ray cannot be reached at {address}: {error}.\n  give what  ray start --head  printed "
+            "there, HOST:6379 unless it was told otherwise; or  --address auto  on its machine"
+        ) from None
 
 
 class _Starting:

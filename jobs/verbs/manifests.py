@@ -1,6 +1,7 @@
 """The verb that renders a pipeline for other schedulers: render."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from jobs.verbs.verb import Verb, duration, positive, print_json, say, some_time, takes_json, whole
@@ -43,10 +44,7 @@ def _render(args: argparse.Namespace) -> int:
     for warning in rendered.warnings:
         say(f"warning: {warning}")
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        for name, text in rendered.files.items():
-            (args.out / name).write_text(text, "utf-8")
-            say(f"wrote {args.out / name}")
+        _write(args.out, rendered.files)
     if args.json:
         print_json(asdict(rendered))
     elif not args.out:
@@ -55,6 +53,20 @@ def _render(args: argparse.Namespace) -> int:
             "\n".join((text if alone else f"# {n}\n{text}") for n, text in rendered.files.items())
         )
     return 0
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    from actors.errors import UsageError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, "utf-8")
+            say(f"wrote {folder / name}")
+    except OSError as error:
+        raise UsageError(
+            f"-o {folder}: cannot be written: {error.strerror}.\n  name a folder, new or there"
+        ) from None
 
 
 RENDER = Verb(
