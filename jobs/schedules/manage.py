@@ -18,6 +18,9 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 MOST_FILLED = 10_000
 """Fires that one backfill makes: 27 years of days; more is a slip of the keyboard."""
 
+DAY = r"\d{4}-\d\d-\d\d"
+"""A day without a time: as the end of a span, the whole day is meant."""
+
 BY_HAND = "paused by hand"
 
 
@@ -105,6 +108,8 @@ def backfill(schedules: Schedules, name: str, span: tuple[str, str], now: float)
         raise UsageError(f"--to {span[1]} lies before --from {span[0]}")
     if stop > now:
         raise UsageError(f"--to {span[1]} has not come yet; the schedule itself sees to that")
+    if re.fullmatch(DAY, span[1]):
+        stop = min(moment(f"{span[1]}T23:59:59", "--to", zone), now)
     ahead = cron.fires(schedule.cron, zone, start - 1)
     if len(list(islice(takewhile(lambda t: t <= stop, ahead), MOST_FILLED + 1))) > MOST_FILLED:
         raise UsageError(
