@@ -71,7 +71,7 @@ def steady(data: Path) -> float:
     files = list(data.iterdir())
     parts = sorted((path.stat().st_mtime, pq.read_metadata(path).num_rows) for path in files)
     total, done = sum(rows for _, rows in parts), 0
-    for _, rows in parts:
+    for when, rows in parts:  # noqa: B007
         done += rows
         if done >= STARTED * total:
             break

@@ -3,9 +3,9 @@
 import socket
 
 import pytest
-from jobs.session import check_answers
 
 from actors.errors import RunFailed
+from jobs.clusters.session import check_answers
 
 
 def test_a_cluster_where_nothing_listens_is_said_at_once() -> None:
