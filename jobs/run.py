@@ -10,6 +10,7 @@ from actors.errors import UsageError
 from jobs.clusters.machines import wait_for
 from jobs.clusters.session import connected
 from jobs.gates import Decision, asks_for_rows, check_alone, opened, settle, target
+from jobs.interrupts import heeded
 from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
 from jobs.telling.telling import telling
@@ -202,7 +203,8 @@ def _answer(
     say: Callable[[str], None],
 ) -> tuple[Ledger, Status]:
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
-    from pipelines import graph  # imports Ray, which a run with nothing to do does not need
+    with heeded():
+        from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
     costs = known(store, plan)

@@ -17,6 +17,7 @@ import psutil
 
 from actors.errors import RunFailed
 from jobs.clusters.machines import machines
+from jobs.interrupts import heeded
 from pipelines.machines import Machines
 
 OBJECT_STORE_SHARE, OBJECT_STORE_MOST = 0.2, 4 * 2**30
@@ -38,10 +39,12 @@ def connected(address: str | None) -> Iterator[Machines]:
 
     Raises RunFailed when there is no Ray at `address`, or none can be started.
     """
-    import ray
+    with heeded():
+        import ray
 
     own = not ray.is_initialized()
     session = ""
+    before = _children()
     with contextlib.redirect_stdout(_NotOfRay(sys.stdout)):
         try:
             if own:
@@ -49,19 +52,25 @@ def connected(address: str | None) -> Iterator[Machines]:
             yield machines(shared=own and address is not None)
         finally:
             if own:
-                family = [] if address else _family(session)
+                family = [] if address else _family(session, before)
                 # What Ray has not printed yet of lost machines, it prints now.
                 with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
                     ray.shutdown()
                 end_left(family)
 
 
-def _family(session: str) -> list[psutil.Process]:
-    """The processes of the Ray that this process started: those of its session, and their own."""
+def _children() -> list[psutil.Process]:
+    return list(psutil.Process().children())
+
+
+def _family(session: str, before: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """The processes of the Ray that this process started: those of its session, and their own; of
+    one whose start was interrupted, all that were not there before."""
     found: list[psutil.Process] = []
-    for child in psutil.Process().children():
+    for child in _children():
         with contextlib.suppress(psutil.Error):
-            if session and session in " ".join(child.cmdline()):
+            ours = session in " ".join(child.cmdline()) if session else child not in before
+            if ours:
                 found += [child, *child.children(recursive=True)]
     return found
 
@@ -109,7 +118,7 @@ def _start(address: str | None) -> str:
     local = {"include_dashboard": False, "object_store_memory": object_store_bytes()}
     where = f"at {address}" if address else "on this machine"
     check_answers(address or "")
-    with _Starting(where), _no_stderr(), _own_sigterm():
+    with heeded(), _Starting(where), _no_stderr(), _own_sigterm():
         joined = ray.init(
             address=address or "local",
             logging_level=logging.ERROR,

@@ -52,6 +52,7 @@ def _takes_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from jobs.interrupts import heeded
     from jobs.progress import Progress, print_summary
     from jobs.run import Options, run
     from jobs.telling.telling import telling_refusal
@@ -68,7 +69,7 @@ def _run(args: argparse.Namespace) -> int:
         args.lineage_parent,
     )
     pipeline = load(args.file, args.set)
-    with telling_refusal(pipeline):
+    with telling_refusal(pipeline), heeded():
         ready = planned(args, pipeline)
     with Progress() as progress:
         outcome = run(ready, options, progress, progress.say)
