@@ -39,7 +39,7 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost(number: signal.Signals
 
 START = """
 import threading, time, _thread
-from jobs.session import connected
+from jobs.clusters.session import connected
 import psutil, signal, os
 
 def interrupt():
