@@ -244,7 +244,7 @@ def _run(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: loop.drain())
     if not args.once:
         count = len(schedules.all())
-        say(f"{count} schedules of {schedules.path}; Ctrl-C ends")
+        say(f"{count} schedule{'' if count == 1 else 's'} of {schedules.path}; Ctrl-C ends")
         loop.run()
         return INTERRUPTED if loop.interrupted else 0
     loop.once()

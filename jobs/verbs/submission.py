@@ -245,7 +245,10 @@ def _print_jobs(jobs: "list[Job]") -> None:
         console.print("no jobs of gristmill on this cluster since it was started")
         return
     table = Table(box=None)
-    for name in ("job", "state", "since", "exit", "file", "output"):
+    # An id that is folded cannot be copied; 40 characters leave room for the rest of 80.
+    whole = all(len(job.id) <= 40 for job in jobs)
+    table.add_column("job", overflow="fold", no_wrap=whole)
+    for name in ("state", "since", "exit", "file", "output"):
         table.add_column(name, overflow="fold")
     for job in jobs:
         code = "" if job.exit_code is None else str(job.exit_code)
