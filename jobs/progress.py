@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from jobs.run import Outcome
+from jobs.outcome import Outcome
 from jobs.terminal import Terminal
 from pipelines.arrivals import sentences
 from pipelines.dispatch import Status

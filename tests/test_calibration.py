@@ -244,7 +244,8 @@ def test_a_cluster_measures_on_its_machines_and_a_run_sets_memory_aside(world: W
         )
         asked.append(total - free)
 
-    from jobs.run import Options, run
+    from jobs.outcome import Options
+    from jobs.run import run
 
     assert run(world.prepare(), Options(), watch).rows == 8
     held = report["stages"][0]["memory"] * calibration.HEADROOM + ACTOR_BYTES

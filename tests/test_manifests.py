@@ -15,8 +15,9 @@ from cronsim import CronSim
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.manifests.kubernetes import Rendered, Wishes, name_of, render
+from jobs.manifests.kubernetes import Rendered, name_of, render
 from jobs.manifests.systemd import calendar
+from jobs.manifests.wishes import Wishes
 from pipelines.file import load
 
 SCHEMAS = Path(__file__).parent / "schemas"

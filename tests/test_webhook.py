@@ -14,7 +14,7 @@ import pytest
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.run import Outcome
+from jobs.outcome import Outcome
 from jobs.schedules.schedule import Fire, Schedule
 from jobs.schedules.store import Schedules
 from jobs.schedules.telling import tell_failed

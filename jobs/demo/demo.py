@@ -11,10 +11,11 @@ import pyarrow.dataset as ds
 from actors.errors import UsageError
 from actors.models.embedded import prepare_all
 from jobs.demo.documents import Document, make_documents
+from jobs.outcome import Options
 from jobs.prepare import prepare
 from jobs.progress import Progress, print_summary
 from jobs.quality import character_error_rate, entity_f1
-from jobs.run import Options, run
+from jobs.run import run
 from pipelines.file import load
 
 MODELS = (

@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from actors.errors import UsageError, nearest
 from jobs.clusters import secrets
+from jobs.manifests.wishes import Wishes
 from jobs.schedules import cron
 from pipelines.spec import Pipeline
-
-Overlap = Literal["skip", "buffer", "allow"]
-CatchUp = Literal["latest", "all", "none"]
 
 TARGETS = ("rayjob", "cronjob", "raycronjob", "systemd")
 
@@ -38,30 +36,6 @@ KEPT_SECONDS = 3600
 
 NO_RETRY = [2, 3]
 """Exit codes that trying again does not heal: a wrong file, too many rejects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for: the schedule and its policies, and the machines.
-
-    Times are seconds; `cron` is None for a job that runs once; `memory` as Kubernetes writes it.
-    """
-
-    cron: str | None = None
-    tz: str = "UTC"
-    overlap: Overlap = "skip"
-    catch_up: CatchUp = "latest"
-    time_limit: float | None = None
-    retries: int | None = None
-    jitter: float = 0.0
-    image: str = ""
-    namespace: str = "default"
-    claim: str | None = None
-    secret: str | None = None
-    cpus: int = 4
-    memory: str = "16Gi"
-    gpus: int = 0
-    workers: int = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ def _takes_render(parser: argparse.ArgumentParser) -> None:
 def _render(args: argparse.Namespace) -> int:
     from dataclasses import asdict, fields
 
-    from jobs.manifests.kubernetes import Wishes, render
+    from jobs.manifests.kubernetes import render
+    from jobs.manifests.wishes import Wishes
     from pipelines.file import load
 
     wishes = Wishes(**{field.name: getattr(args, field.name) for field in fields(Wishes)})

@@ -53,8 +53,9 @@ def _takes_search(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from jobs.interrupts import heeded
+    from jobs.outcome import Options
     from jobs.progress import Progress, print_summary
-    from jobs.run import Options, run
+    from jobs.run import run
     from jobs.telling.telling import telling_refusal
     from pipelines.file import load
 
