@@ -20,7 +20,7 @@ Stretch = tuple[SourceFile, int, int]
 
 
 def spread(stretches: Sequence[Stretch], rows: int, seed: int = 0) -> list[list[Stretch]]:
-    """Choose about `rows` rows, at most PLACES groups of neighbours; all, if there are no more.
+    """Choose `rows` rows, in at most PLACES groups of neighbours; all, if there are no more.
 
     The stretches, laid end to end, are cut into equal parts, and each part gives one group from a
     random place in it: so every file counts by its rows, and a source that is sorted (short rows
@@ -30,10 +30,12 @@ def spread(stretches: Sequence[Stretch], rows: int, seed: int = 0) -> list[list[
     group = ceil(min(rows, total) / PLACES) if total else 1
     groups, wanted = ceil(total / group), ceil(min(rows, total) / group)
     chance = random.Random(seed)
-    picked = [
-        chance.randrange(groups * n // wanted, groups * (n + 1) // wanted) for n in range(wanted)
-    ]
-    return list(_stretches(stretches, [(n * group, (n + 1) * group) for n in picked]))
+    ranges = []
+    for n in range(wanted):
+        first = group * chance.randrange(groups * n // wanted, groups * (n + 1) // wanted)
+        size = min(rows, total) * (n + 1) // wanted - min(rows, total) * n // wanted
+        ranges.append((first, first + size))
+    return list(_stretches(stretches, ranges))
 
 
 def _stretches(
