@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from actors.errors import GristmillError, RowRejected
 from actors.guard import Watch
+from actors.memory import peak_device_memory, peak_memory
 from actors.stage import Device, ModelFiles, Stage
 from actors.typed import rows_of, typed_columns
 from actors.worker import Limits, Worker
@@ -81,7 +82,9 @@ def _answer(
             if isinstance(answer, RowRejected)
         }
         wire.send("answered", indices, to_ipc(columns), rejects)
-    wire.send("done", worker.take_report())
+    report = worker.take_report()
+    report.memory, report.device_memory = peak_memory(), peak_device_memory()
+    wire.send("done", report)
 
 
 def to_ipc(table: pa.Table) -> bytes:

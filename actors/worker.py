@@ -36,9 +36,14 @@ class Limits:
     budget: int | None = None
 
 
+PEAKS = ("memory", "device_memory")
+"""Figures of a report that are the most so far, not sums."""
+
+
 @dataclass(slots=True)
 class Report:
-    """What answering some rows took: seconds by step, micro-batches, and mishaps."""
+    """What answering some rows took: seconds by step, micro-batches, and mishaps; and the most
+    memory that the process, and torch on the device, ever held, in bytes."""
 
     rows: int = 0
     rejected: int = 0
@@ -54,11 +59,14 @@ class Report:
     items: int = 0
     halvings: int = 0
     restarts: int = 0
+    memory: int = 0
+    device_memory: int = 0
 
     def add(self, other: "Report") -> None:
         """Add another report's figures to these."""
         for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
+            mine = getattr(self, name)
+            setattr(self, name, max(mine, value) if name in PEAKS else mine + value)
 
 
 @dataclass(slots=True)

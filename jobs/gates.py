@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from actors.errors import UsageError
-from pipelines.held import discard, keep_verdict, recover_all, release
+from pipelines.held import discard, keep_verdict, recover_all, release, take_back
 from pipelines.ledger import Ledger, read_ledger, withdraw
 from pipelines.plan import Plan
 from pipelines.record import check_same
@@ -55,7 +55,7 @@ def opened(
 ) -> tuple[Ledger, Verdict | None]:
     """What is answered, after a decision about held rows, if one was made. Hold the lock.
 
-    `dropped` tells which files' rows go out when others come in.
+    `dropped` tells which files' rows go out when others come in; held rows of these never come in.
     Held rows of a pipeline that has no gates any more are released. Raises UsageError if there is
     nothing to decide, or the pipeline that made the rows was another.
     """
@@ -72,9 +72,12 @@ def opened(
     if not ledger.held or (plan.pipeline.gates and not decision):
         return ledger, None
     check_same(store, ledger, plan)
+    gone = set(dropped(ledger))
+    if gone:
+        take_back(store, ledger, gone, run)
     by = _who() if decision else "the pipeline, which has no gates"
     verdict = replace(_judged(plan, store, run), state="released", by=by)
-    release(store, run, verdict.as_dict(), dropped(ledger))
+    release(store, run, verdict.as_dict(), gone)
     return read_ledger(store), verdict
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from actors.errors import RunFailed, StillWritten, UsageError
+from actors.errors import StillWritten, UsageError
 from pipelines.ledger import Ledger, read_all
 from pipelines.plan import Plan, make_plan
 from pipelines.record import check_same, known_columns
@@ -42,11 +42,11 @@ def prepare(
 ) -> Prepared:
     """List the source and check the plan; loads no model. Raises UsageError, StillWritten.
 
-    With `fresh`, the types that earlier runs read do not bind.
+    With `fresh`, what earlier runs answered, and the types that they read, do not bind.
     """
     store = Store.at(pipeline.sink.path, base)
     try:
-        found = pipeline.source.files(base, lambda: read_all(store).files)
+        found = pipeline.source.files(base, dict if fresh else lambda: read_all(store).files)
         files, waiting = pipeline.source.settled(found, time.time())
         if waiting and not files:
             raise StillWritten(waiting_message(waiting), waiting)
@@ -78,12 +78,9 @@ def files_of(prepared: Prepared, ledger: Ledger) -> Sorted:
 
 
 def _sorted(prepared: Prepared, ledger: Ledger) -> Sorted:
-    """The files sorted, when those that seem deleted are. Raises UsageError if too many are."""
-    pipeline = prepared.plan.pipeline
+    """The files sorted. Raises UsageError if too many are deleted."""
     files = sort_files(prepared.files, ledger, prepared.waiting)
-    if files.deleted and (pipeline.on_delete != "keep" or pipeline.source.rewrites):
-        files = _looked_again(prepared, ledger, files)
-    check_deletions(pipeline, ledger, files)
+    check_deletions(prepared.plan.pipeline, ledger, files)
     return files
 
 
@@ -91,20 +88,19 @@ def dropped(prepared: Prepared, ledger: Ledger) -> tuple[str, ...]:
     """The deleted files whose rows go. Raises UsageError."""
     if prepared.plan.pipeline.on_delete != "drop":
         return ()
-    return _sorted(prepared, ledger).deleted
+    return _sorted(looked_again(prepared, ledger), ledger).deleted
 
 
-def _looked_again(prepared: Prepared, ledger: Ledger, files: Sorted) -> Sorted:
-    """List the source once more, under the lock: another run may have answered files meanwhile that
-    came after our listing, and these are not deleted."""
-    source, base = prepared.plan.pipeline.source, prepared.plan.base
-    there = {file.name for file in source.files(base, lambda: ledger.files)}
-    if source.rewrites and not there.isdisjoint(files.deleted):
-        raise RunFailed(
-            "another run answered rows of the source while this one was looking at it.\n"
-            "  run again: what to read of a table depends on what is answered"
-        )
-    return replace(files, deleted=tuple(name for name in files.deleted if name not in there))
+def looked_again(prepared: Prepared, ledger: Ledger) -> Prepared:
+    """List the source once more, under the lock, if files seem changed or deleted: another run may
+    have answered files meanwhile that came, or changed, after our listing."""
+    plan, source = prepared.plan, prepared.plan.pipeline.source
+    files = sort_files(prepared.files, ledger, prepared.waiting)
+    gone = files.deleted and (plan.pipeline.on_delete != "keep" or source.rewrites)
+    if not gone and not (files.changed and plan.pipeline.on_change != "ignore"):
+        return prepared
+    found, waiting = source.settled(source.files(plan.base, lambda: ledger.files), time.time())
+    return replace(prepared, files=tuple(found), waiting=waiting)
 
 
 def check_output(store: Store) -> None:

@@ -34,8 +34,13 @@ def record_of(plan: Plan, run_id: str, start: float) -> Record:
             plan.pipeline.model_dump(mode="json", by_alias=True, exclude={"notify": {"webhook"}})
         ),
         reads=packed(plan.read),
-        versions={name: version(name) for name in VERSIONS} | {"python": platform.python_version()},
+        versions=versions(),
     )
+
+
+def versions() -> dict[str, str]:
+    """What answers depend on, and its versions."""
+    return {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
 
 
 def _without_secrets(value: Any) -> Any:

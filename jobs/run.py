@@ -7,21 +7,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from actors.errors import UsageError
+from jobs.clusters.machines import wait_for
+from jobs.clusters.session import connected
 from jobs.gates import Decision, asks_for_rows, check_alone, opened, settle, target
 from jobs.interrupts import heeded
-from jobs.machines import wait_for
-from jobs.prepare import Prepared, check_output, dropped, files_of
+from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
-from jobs.session import connected
-from jobs.telling import telling
+from jobs.telling.telling import telling
 from pipelines.arrivals import Arrivals
+from pipelines.calibration import known
 from pipelines.dispatch import Status
 from pipelines.flow import Job
 from pipelines.ledger import Ledger, read_counting, remove
 from pipelines.lock import Lock
 from pipelines.plan import Plan
 from pipelines.pools import share, smallest
-from pipelines.record import is_news, known_speed
+from pipelines.record import is_news
 from pipelines.reuse import Reuse, reuse_of
 from pipelines.sinks.publishing import publishing
 from pipelines.state import (
@@ -129,6 +130,7 @@ def _run(
         )
         if options.fresh:
             ledger = Ledger([])
+        prepared = prepared if options.held else looked_again(prepared, ledger)
         files = Sorted((), (), ()) if options.held else files_of(prepared, ledger)
         status, source = None, arrivals_of(plan.pipeline, files, prepared.waiting)
         has_work = not options.held and _has_work(plan, ledger, files, options)
@@ -205,10 +207,13 @@ def _answer(
         from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
-    speed = known_speed(store, plan)
+    costs = known(store, plan)
+    if costs.speed and not costs.exact:
+        say("the stages were measured on another machine: pools follow the ratios between them")
     with connected(options.address) as machines:
-        machines = wait_for(smallest(plan, share(plan, machines, speed)), machines, say)
-        pools = share(plan, machines, speed)
+        pools = share(plan, machines, costs.speed, costs.memory)
+        machines = wait_for(smallest(plan, pools), machines, say)
+        pools = share(plan, machines, costs.speed, costs.memory)
         if options.fresh:
             _clear(store, job.run)
             _clear(store.held, job.run)
@@ -217,7 +222,9 @@ def _answer(
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
         )
         work = work_of(ledger, files, retries)
-        return ledger, graph.run(job, work, pools, speed, options.limit, lambda s: watch(plan, s))
+        return ledger, graph.run(
+            job, work, pools, costs.exact, options.limit, lambda s: watch(plan, s)
+        )
 
 
 def _reuse(plan: Plan, store: Store, options: Options) -> Reuse | None:

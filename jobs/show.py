@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from actors.errors import GristmillError, UsageError
 from jobs.terminal import Terminal
 from pipelines import lock
 from pipelines.arrivals import sentences
+from pipelines.calibration import latest
 from pipelines.ledger import Ledger, read_counting, read_ledger
 from pipelines.record import records
 from pipelines.sinks import AnySink, Sink
@@ -47,6 +49,7 @@ def show(output: str, base: Path) -> dict[str, Any]:
         "table": _table(store),
         "rejects": _reasons(store, ledger),
         "stages": runs[-1].description["steps"] if runs else [],
+        "calibration": _calibration(store),
         "runs": [
             {
                 "run": r.run,
@@ -72,6 +75,21 @@ def _table(store: Store) -> dict[str, Any] | None:
         return sink.state(store, read_counting(store))
     except GristmillError as error:
         return {"kind": json.loads(content)["kind"], "error": str(error)}
+
+
+def _calibration(store: Store) -> dict[str, Any] | None:
+    """The last calibration: when, of how many rows, on what, and each stage's seconds a row."""
+    found = latest(store)
+    if found is None:
+        return None
+    return {
+        "when": found.when,
+        "rows": found.rows,
+        "host": str(found.host),
+        "fingerprint": found.fingerprint,
+        "speed": found.speed,
+        "memory": {label: cost.memory for label, cost in found.steps.items()},
+    }
 
 
 def _near(store: Store) -> str:
@@ -115,6 +133,10 @@ def print_output(report: dict[str, Any]) -> None:
     if report["gates"] and report["gates"]["state"] == "held":
         problems = [f for f in report["gates"]["findings"] if not f["holds"]]
         _print_rows(console, "gates", ("gate", "expected", "seen", "action"), problems)
+    if report["calibration"] is not None:
+        made = report["calibration"]
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["when"]))
+        console.print(f"calibrated {when} on {made['rows']:,} rows, on {made['host']}")
     if report["table"] is not None:
         console.print(_of_table(report["table"]))
     _print_rows(console, "rejects", ("stage", "reason", "rows"), report["rejects"])

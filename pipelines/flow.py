@@ -241,9 +241,10 @@ def commit_unit(job: Job, rows: UnitRows) -> Committed:
         answers=answers,
         fingerprint=job.plan.fingerprint,
     )
-    table = rows.table.select([*job.plan.columns.names, REJECT])
-    if answers or (ticket.generation and not rows.left_out):
+    if is_done := bool(answers) or (ticket.generation > 0 and not rows.left_out):
+        table = rows.table.select([*job.plan.columns.names, REJECT])
         made = [name for name in job.plan.columns.names if name in job.plan.made]
         commit(job.store, table, footer, ticket.attempts, made)
     took = {**rows.took, "commit": Took(start, time.time())}
-    return Committed(ticket.part, footer.rows, rejected, rows.left_out, took)
+    counts = (footer.rows, rejected) if is_done else (0, 0)
+    return Committed(ticket.part, *counts, rows.left_out, took)

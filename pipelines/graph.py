@@ -109,6 +109,7 @@ def _graph(job: Any, plan: Plan, pools: Mapping[str, Size], dispatcher: Any) -> 
             zero_copy_batch=True,
             num_cpus=size.cpus,
             num_gpus=size.gpus,
+            memory=size.memory or None,
             compute=_pool(size),
             ray_remote_args_fn=_Placing(size.nodes),
         )

@@ -3,21 +3,36 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import ceil, inf
 
 FINEST = 4
 """Decimals of a CPU or GPU: Ray counts in units of 0.0001."""
 
+MEMORY_STEP = 2**28
+"""Machines whose free memory differs by less, 256 MiB, are taken for the same: what Ray counts as a
+machine's memory differs by some MB between equal ones."""
+
+Need = tuple[float, ...]
+"""What one actor needs: CPUs, GPUs, and bytes of memory, if that is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What one machine has for work; `node` is its name in Ray, empty where it has none."""
+    """What one machine has for work; `node` is its name in Ray, empty where it has none.
+
+    `memory` is what actors may have of it, in bytes; infinite where that is not known.
+    """
 
     cpus: float
     gpus: float = 0.0
     node: str = field(default="", compare=False)
+    memory: float = field(default=inf, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.cpus:g} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+        parts = [f"{self.cpus:g} CPUs"]
+        parts += [f"{self.gpus:g} GPUs"] if self.gpus else []
+        parts += [f"{self.memory / 2**30:.1f} GiB"] if 0 < self.memory < inf else []
+        return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +58,9 @@ class Machines:
         return sum(machine.gpus for machine in self.there)
 
 
-Free = tuple[float, tuple[float, ...]]
-"""What is free on a machine: CPUs, and the free share of each of its GPUs, ascending."""
+Free = tuple[float, tuple[float, ...], float]
+"""What is free on a machine: CPUs, the free share of each of its GPUs, ascending, and memory in
+units of MEMORY_STEP."""
 
 
 class Room:
@@ -56,22 +72,26 @@ class Room:
     def __init__(self, machines: Iterable[Machine]) -> None:
         self._free: defaultdict[Free, list[int]] = defaultdict(list)
         for place, machine in enumerate(machines):
-            self._free[round(machine.cpus, FINEST), (1.0,) * int(machine.gpus)].append(place)
+            memory = machine.memory if machine.memory == inf else machine.memory // MEMORY_STEP
+            gpus = (1.0,) * int(machine.gpus)
+            self._free[round(machine.cpus, FINEST), gpus, memory].append(place)
 
-    def put(self, cpus: float, gpus: float = 0.0) -> int | None:
+    def put(self, cpus: float, gpus: float = 0.0, memory: float = 0.0) -> int | None:
         """Take room for one actor on the machine that it fits most tightly; None if it fits none.
 
         Work without GPUs goes to machines without them, where it can.
         """
-        placed = self.put_all([(cpus, gpus)])
+        placed = self.put_all([(cpus, gpus, memory)])
         return placed[0] if placed else None
 
-    def put_all(self, actors: Sequence[tuple[float, float]]) -> list[int] | None:
-        """Take room for all of these (CPUs, GPUs), or for none; where each is, in their order."""
+    def put_all(self, actors: Sequence[Need]) -> list[int] | None:
+        """Take room for all of these, or for none; where each is, in their order."""
         placed: dict[int, int] = {}
         moves: list[tuple[Free, Free, int]] = []
         # The largest first, or the small ones lie where these would fit.
-        for n in sorted(range(len(actors)), key=lambda n: (-actors[n][1], -actors[n][0])):
+        for n in sorted(
+            range(len(actors)), key=lambda n: (-actors[n][1], *(-x for x in actors[n][::2]))
+        ):
             move = self._take(*actors[n])
             if move is None:
                 for before, after, machine in reversed(moves):
@@ -81,12 +101,13 @@ class Room:
             placed[n] = move[2]
         return [placed[n] for n in range(len(actors))]
 
-    def _take(self, cpus: float, gpus: float) -> tuple[Free, Free, int] | None:
-        fitting = [free for free in self._free if _fits(free, cpus, gpus)]
+    def _take(self, cpus: float, gpus: float, memory: float = 0.0) -> tuple[Free, Free, int] | None:
+        steps = ceil(memory / MEMORY_STEP)
+        fitting = [free for free in self._free if _fits(free, cpus, gpus, steps)]
         if not fitting:
             return None
         before = min(fitting, key=lambda free: (len(free[1]) if not gpus else 0, free))
-        after, machine = _less(before, cpus, gpus), self._free[before][-1]
+        after, machine = _less(before, cpus, gpus, steps), self._free[before][-1]
         self._move(before, after, machine)
         return before, after, machine
 
@@ -97,15 +118,15 @@ class Room:
         self._free[after].append(machine)
 
 
-def _fits(free: Free, cpus: float, gpus: float) -> bool:
-    if free[0] < round(cpus, FINEST):
+def _fits(free: Free, cpus: float, gpus: float, memory: float) -> bool:
+    if free[0] < round(cpus, FINEST) or free[2] < memory:
         return False
     return not gpus or (
         free[1].count(1.0) >= gpus if gpus > 1 else any(part >= gpus for part in free[1])
     )
 
 
-def _less(free: Free, cpus: float, gpus: float) -> Free:
+def _less(free: Free, cpus: float, gpus: float, memory: float) -> Free:
     """What is left of a machine's room; a share of a GPU comes off the fullest that has it."""
     parts = list(free[1])
     if gpus > 1:
@@ -113,4 +134,4 @@ def _less(free: Free, cpus: float, gpus: float) -> Free:
     elif gpus:
         place = next(n for n, part in enumerate(parts) if part >= gpus)
         parts[place] = round(parts[place] - gpus, FINEST)
-    return round(free[0] - cpus, FINEST), tuple(sorted(parts))
+    return round(free[0] - cpus, FINEST), tuple(sorted(parts)), free[2] - memory

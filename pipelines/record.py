@@ -12,6 +12,7 @@ import pyarrow as pa
 from actors.errors import UsageError
 from pipelines.arrivals import Arrivals
 from pipelines.ledger import Ledger
+from pipelines.parts import read_footer
 from pipelines.plan import Plan
 from pipelines.store import DATA, OURS, Store
 
@@ -56,25 +57,33 @@ def records(store: Store) -> list[Record]:
     return sorted(found, key=lambda record: record.started)
 
 
-def known_speed(store: Store, plan: Plan) -> dict[str, float]:
-    """Seconds a row of each step, as the last run of the same fingerprint measured them."""
-    same = [r for r in records(store) if r.fingerprint == plan.fingerprint and r.speed]
-    return dict(same[-1].speed) if same else {}
-
-
 def packed(columns: pa.Schema) -> str:
     """A schema as text, exactly."""
     return base64.b64encode(columns.serialize()).decode()
 
 
 def known_columns(store: Store) -> pa.Schema:
-    """The source's columns as the runs read them whose rows the output has or holds back; else
-    none."""
-    said = [record.reads for record in records(store) if record.reads][-1:]
-    names = [name for place in (store, store.held) for name in place.names(DATA)]
-    if not said or not any(name.endswith(".parquet") for name in names):
+    """The source's columns as they were read for the rows that the output has or holds back; else
+    none.
+
+    Told by the last run of the pipeline that made them: one with --fresh may have ended before it
+    took the old rows away.
+    """
+    made = _made_by(store)
+    said = [record.reads for record in records(store) if record.fingerprint == made][-1:]
+    if not said or not said[0]:
         return pa.schema([])
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(said[0])))
+
+
+def _made_by(store: Store) -> str | None:
+    """The fingerprint of the pipeline that made the output's parts, told by one of them."""
+    for place in (store, store.held):
+        for name in place.names(DATA):
+            footer = read_footer(place, DATA, name) if name.endswith(".parquet") else None
+            if footer is not None:
+                return footer.fingerprint
+    return None
 
 
 def is_news(store: Store, source: Arrivals) -> bool:

@@ -32,9 +32,15 @@ class Reuse:
     parts: dict[tuple[str, str], list[tuple[int, int, tuple[str, ...]]]]
 
     def rows(self, unit: Unit) -> pa.Table | None:
-        """The old answers for a unit's rows: `_source`, `_row` and the columns."""
-        names = dict.fromkeys(name for span in unit.spans for name in self._parts_of(span))
-        tables = [self._read(name) for name in names]
+        """The old answers for a unit's rows: `_source`, `_row` and the columns.
+
+        A part may hold other files too, whose rows are now at another version: these do not count.
+        """
+        found: dict[str, set[str]] = defaultdict(set)
+        for span in unit.spans:
+            for name in self._parts_of(span):
+                found[name].add(span.file.name)
+        tables = [self._read(name, sorted(files)) for name, files in found.items()]
         return pa.concat_tables(tables) if tables else None
 
     def _parts_of(self, span: Span) -> Iterable[str]:
@@ -42,9 +48,10 @@ class Reuse:
             if start < span.stop and span.start < stop:
                 yield from names
 
-    def _read(self, name: str) -> pa.Table:
+    def _read(self, name: str, files: list[str]) -> pa.Table:
         with self.store.open(f"{DATA}/{name}") as file:
-            return pq.read_table(file, columns=["_source", "_row", *self.columns])
+            table = pq.read_table(file, columns=["_source", "_row", *self.columns])
+        return table.filter(pc.is_in(table["_source"], pa.array(files)))
 
 
 def reuse_of(store: Store, plan: Plan) -> Reuse:
@@ -72,7 +79,7 @@ def reuse_of(store: Store, plan: Plan) -> Reuse:
             f"--reuse {store.shown}: nothing can be taken over, because {why}.\n"
             "  run without --reuse to answer everything anew"
         )
-    return Reuse(store, same, columns, _index(ledger))
+    return Reuse(store, same, columns, index_of(ledger))
 
 
 def _columns(plan: Plan, steps: int) -> tuple[str, ...]:
@@ -82,7 +89,8 @@ def _columns(plan: Plan, steps: int) -> tuple[str, ...]:
     return tuple(sorted(made & (needed | set(plan.columns.names))))
 
 
-def _index(ledger: Ledger) -> dict[tuple[str, str], list[tuple[int, int, tuple[str, ...]]]]:
+def index_of(ledger: Ledger) -> dict[tuple[str, str], list[tuple[int, int, tuple[str, ...]]]]:
+    """Which parts hold which rows: (file, version) -> (start, stop, names)."""
     index: dict[tuple[str, str], list[tuple[int, int, tuple[str, ...]]]] = defaultdict(list)
     for parts in ledger.units.values():
         names = tuple(footer.name for footer in parts)

@@ -133,6 +133,7 @@ def withdraw_old(
 
     With gates, what stands in data stays until the new rows are released.
     """
+    ledger = _without_reverted(store, ledger, files, run)
     changed = files.changed if pipeline.on_change == "reprocess" else ()
     deleted = files.deleted if drops(pipeline, files) else ()
     if not changed and not deleted:
@@ -143,6 +144,14 @@ def withdraw_old(
         todo = tuple(sorted(files.todo + changed, key=_name))
         files = replace(files, changed=(), todo=todo)
     return ledger, files
+
+
+def _without_reverted(store: Store, ledger: Ledger, files: Sorted, run: str) -> Ledger:
+    """Throw away held rows of files that are again as they were answered in data before."""
+    held = {a.file: a.version for f in ledger.footers if f.name in ledger.held for a in f.answers}
+    there = (*files.finished, *files.todo)
+    reverted = {f.name for f in there if held.get(f.name, f.version) != f.version}
+    return take_back(store, ledger, reverted, run) if reverted else ledger
 
 
 def _deleted_message(deleted: Sequence[str]) -> str:

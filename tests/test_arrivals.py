@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import StillWritten, UsageError
-from jobs.plan import plan_report
+from jobs.planning.plan import plan_report
 from jobs.show import show
 from pipelines.sources import Text
 from pipelines.sources.settling import is_unfinished, split

@@ -9,7 +9,7 @@ import yaml
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.clusters import check
+from jobs.clusters.check import check
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "cluster.yaml", *sorted((ROOT / "docs" / "clusters").glob("*.yaml"))]

@@ -15,8 +15,8 @@ from cronsim import CronSim
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.manifests import Rendered, Wishes, name_of, render
-from jobs.units import calendar
+from jobs.manifests.kubernetes import Rendered, Wishes, name_of, render
+from jobs.manifests.systemd import calendar
 from pipelines.file import load
 
 SCHEMAS = Path(__file__).parent / "schemas"

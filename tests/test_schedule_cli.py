@@ -99,6 +99,13 @@ def test_a_backfill_says_how_many_fires_it_made(said: Said) -> None:
     assert len(said("history", "--last", "50")) == 31
 
 
+def test_the_last_day_of_a_backfill_is_taken_whole(said: Said) -> None:
+    said("add", "early", "p.yaml", "--cron", "30 2 * * *", "--tz", "Asia/Seoul")
+    span = ("--from", "2026-01-01", "--to")
+    assert said("backfill", "early", *span, "2026-01-02T01:00")["fires"] == 1
+    assert said("backfill", "early", *span, "2026-01-02")["fires"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

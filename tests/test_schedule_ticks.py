@@ -106,7 +106,7 @@ def test_at_its_time_limit_a_tick_is_ended_with_all_that_it_started(
     loop = shell("setsid sleep 100 & trap 'exit 130' TERM; sleep 100 & wait", time_limit=0.5)
     fire = stepped(loop)
     assert (fire.state, fire.reason) == ("failed", "stopped at its time limit of 0.5s")
-    until(lambda: not marked(schedules, fire))  # the keeper itself ends after it said so
+    until(lambda: not marked(schedules, fire), 5)  # the keeper is the last to go
 
 
 def test_a_folder_that_is_gone_fails_the_fire_with_its_name(shell: Shell) -> None:
@@ -153,7 +153,7 @@ def test_a_fire_whose_scheduler_died_before_it_began_never_begins_twice(
 def test_a_scheduler_waits_until_its_file_can_be_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("jobs.schedules.store.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("jobs.schedules.store.BUSY_SECONDS", 0.2)
     schedules = Schedules(tmp_path / "schedules.db")
     added(schedules, folder=str(tmp_path))
     other = sqlite3.connect(schedules.path, isolation_level=None)
@@ -166,7 +166,7 @@ def test_a_scheduler_waits_until_its_file_can_be_written_again(
             time.sleep(0.02)
             if len(waited) == 3:
                 other.execute("ROLLBACK")
-            if schedules.history("hourly", 1):
+            if [fire for fire in schedules.history("hourly", 1) if fire.state != "due"]:
                 loop.drain()
 
     shell = ["/bin/sh", "-c", "true"]

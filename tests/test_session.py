@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from actors.errors import RunFailed
+from jobs.clusters.session import check_answers
 from jobs.interrupts import heeded
-from jobs.session import check_answers
 
 
 def test_a_cluster_where_nothing_listens_is_said_at_once() -> None:
@@ -39,7 +39,7 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost(number: signal.Signals
 
 START = """
 import threading, time, _thread
-from jobs.session import connected
+from jobs.clusters.session import connected
 import psutil, signal, os
 
 def interrupt():

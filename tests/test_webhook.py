@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from actors.errors import UsageError
-from jobs import webhook
 from jobs.cli import main
 from jobs.run import Outcome
 from jobs.schedules.schedule import Fire, Schedule
 from jobs.schedules.store import Schedules
 from jobs.schedules.telling import tell_failed
-from jobs.telling import _ended
-from jobs.webhook import tell
+from jobs.telling import webhook
+from jobs.telling.telling import _ended
+from jobs.telling.webhook import tell
 from pipelines.dispatch import Status
 from pipelines.file import parse
 from pipelines.notify import Notify

@@ -25,6 +25,9 @@ from typing import Any
 GRACE_SECONDS = 30.0
 """From SIGTERM to SIGKILL at the time limit: a run commits what it has within seconds."""
 
+LOOK_SECONDS = 0.05
+"""Between two looks at what is left: longer than starting a program takes."""
+
 SHELL_SIGNAL = 128
 """What shells add to a signal's number."""
 
@@ -87,13 +90,18 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def end_all(base: str) -> None:
-    """End what a command left behind: all processes of its tick but this one."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    while (left := members(base)) and time.monotonic() < deadline:
+    """End what a command left behind: all processes of its tick but this one.
+
+    Over when none is seen twice: one that is just starting a program shows no environment.
+    """
+    deadline, unseen = time.monotonic() + GRACE_SECONDS, 0
+    while unseen < 2 and time.monotonic() < deadline:
+        left = members(base)
+        unseen = 0 if left else unseen + 1
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(LOOK_SECONDS)
 
 
 def members(base: str) -> list[int]:

@@ -8,7 +8,7 @@ from actors.errors import UsageError
 from jobs.schedules.schedule import Fire
 from jobs.schedules.store import Schedules
 from jobs.schedules.ticks import timed
-from jobs.webhook import tell
+from jobs.telling.webhook import tell
 
 
 def tell_failed(schedules: Schedules, fire: Fire) -> threading.Thread | None:

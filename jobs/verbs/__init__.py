@@ -6,7 +6,8 @@ A verb imports what it needs when it runs: `gristmill --help` imports nothing he
 from jobs.verbs.catalogue import DEMO, MODELS, TASKS, TRAIN
 from jobs.verbs.clusters import CLUSTER, DOCTOR
 from jobs.verbs.manifests import RENDER
-from jobs.verbs.pipelines import PLAN, RUN, SEARCH, SHOW
+from jobs.verbs.pipelines import RUN, SEARCH, SHOW
+from jobs.verbs.planning import PLAN
 from jobs.verbs.schedules import SCHEDULE
 from jobs.verbs.serving import SERVE
 from jobs.verbs.submission import LOGS, STATUS, STOP, SUBMIT, WAIT

@@ -36,7 +36,7 @@ def _takes_render(parser: argparse.ArgumentParser) -> None:
 def _render(args: argparse.Namespace) -> int:
     from dataclasses import asdict, fields
 
-    from jobs.manifests import Wishes, render
+    from jobs.manifests.kubernetes import Wishes, render
     from pipelines.file import load
 
     wishes = Wishes(**{field.name: getattr(args, field.name) for field in fields(Wishes)})

@@ -1,4 +1,4 @@
-"""Verbs on a pipeline file and its output: plan, run, show, search."""
+"""Verbs on a pipeline file and its output: run, show, search."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,6 @@ from jobs.verbs.verb import (
     cache_folder,
     planned,
     positive,
-    prepared,
     print_json,
     takes_file,
     takes_json,
@@ -56,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
     from jobs.interrupts import heeded
     from jobs.progress import Progress, print_summary
     from jobs.run import Options, run
-    from jobs.telling import telling_refusal
+    from jobs.telling.telling import telling_refusal
     from pipelines.file import load
 
     options = Options(
@@ -80,14 +79,6 @@ def _run(args: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
-def _plan(args: argparse.Namespace) -> int:
-    from jobs.plan import plan_report, print_plan
-
-    report = plan_report(prepared(args))
-    print_json(report) if args.json else print_plan(report)
-    return 0
-
-
 def _show(args: argparse.Namespace) -> int:
     from jobs.show import print_output, show
 
@@ -105,13 +96,6 @@ def _search(args: argparse.Namespace) -> int:
     return 0
 
 
-PLAN = Verb(
-    "plan",
-    "check a pipeline file without loading a model",
-    "gristmill plan documents.yaml",
-    takes_file,
-    _plan,
-)
 RUN = Verb(
     "run",
     "run a pipeline: answer what is not answered yet",

@@ -96,7 +96,9 @@ def _takes_add(parser: argparse.ArgumentParser) -> None:
 def _takes_backfill(parser: argparse.ArgumentParser) -> None:
     _takes_name(parser)
     parser.add_argument("--from", dest="start", required=True, metavar="TIME", help="2026-01-31")
-    parser.add_argument("--to", dest="stop", required=True, metavar="TIME", help="and up to this")
+    parser.add_argument(
+        "--to", dest="stop", required=True, metavar="TIME", help="up to this; a day is taken whole"
+    )
 
 
 def _takes_history(parser: argparse.ArgumentParser) -> None:
@@ -210,7 +212,8 @@ def _backfill(args: argparse.Namespace) -> int:
     from jobs.schedules.manage import backfill
 
     count = backfill(_schedules(args), args.name, (args.start, args.stop), _now())
-    said = f"{args.name}: {count:,} fires of the past will run, one after the other"
+    fires = "fire" if count == 1 else "fires"
+    said = f"{args.name}: {count:,} {fires} of the past will run, one after the other"
     return _say(args, said, {"schedule": args.name, "fires": count})
 
 

@@ -20,8 +20,8 @@ from jobs.verbs.verb import (
 )
 
 if TYPE_CHECKING:
-    from jobs.following import Patience
-    from jobs.server import Job, Server
+    from jobs.clusters.following import Patience
+    from jobs.clusters.server import Job, Server
 
 Does = Callable[[argparse.Namespace], int]
 
@@ -99,13 +99,13 @@ def _takes_stop(parser: argparse.ArgumentParser) -> None:
 
 
 def _server(args: argparse.Namespace) -> "Server":
-    from jobs.server import Server
+    from jobs.clusters.server import Server
 
     return Server(args.address)
 
 
 def _patience(args: argparse.Namespace) -> "Patience":
-    from jobs.following import Patience
+    from jobs.clusters.following import Patience
 
     return Patience(args.timeout, args.pending_timeout)
 
@@ -126,7 +126,7 @@ def _leaving(does: Does) -> Does:
 
 def _submit(args: argparse.Namespace) -> int:
     from actors.errors import UsageError
-    from jobs.submission import Flags, check_here, order, submit
+    from jobs.clusters.submission import Flags, check_here, order, submit
 
     if (args.timeout or args.pending_timeout) and not args.wait:
         raise UsageError("--timeout and --pending-timeout say how long to wait: add  --wait")
@@ -153,7 +153,7 @@ def _submit(args: argparse.Namespace) -> int:
 
 def _to_the_end(args: argparse.Namespace, server: "Server", more: dict[str, object]) -> int:
     """Read along on stderr until the job ends; returns its exit code."""
-    from jobs.following import follow
+    from jobs.clusters.following import follow
 
     job = follow(server, args.id, _write_to(sys.stderr), _patience(args))
     if args.json:
@@ -162,7 +162,7 @@ def _to_the_end(args: argparse.Namespace, server: "Server", more: dict[str, obje
 
 
 def _status(args: argparse.Namespace) -> int:
-    from jobs.submission import rows_in
+    from jobs.clusters.submission import rows_in
 
     server = _server(args)
     if args.id is None:
@@ -180,7 +180,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _logs(args: argparse.Namespace) -> int:
-    from jobs.following import follow
+    from jobs.clusters.following import follow
 
     server = _server(args)
     write = _write_to(sys.stdout)
@@ -191,7 +191,7 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _wait(args: argparse.Namespace) -> int:
-    from jobs.following import wait
+    from jobs.clusters.following import wait
 
     job = wait(_server(args), args.id, _patience(args))
     if args.json:
@@ -200,8 +200,8 @@ def _wait(args: argparse.Namespace) -> int:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    from jobs.following import Patience, wait
-    from jobs.submission import STOP_SECONDS
+    from jobs.clusters.following import Patience, wait
+    from jobs.clusters.submission import STOP_SECONDS
 
     server = _server(args)
     before = job = server.job(args.id)

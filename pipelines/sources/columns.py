@@ -112,7 +112,17 @@ def _retyped(file: SourceFile, field: pa.Field, there: pa.DataType) -> str:
 
 
 def same(found: pa.DataType, asked: pa.DataType) -> bool:
-    """Say whether values carry over unchanged: same type, another layout, or a dictionary of it."""
+    """Say whether values carry over unchanged: same type, another layout, or a dictionary of it.
+
+    What has only nulls is of any type.
+    """
     if pa.types.is_dictionary(found) and not pa.types.is_dictionary(asked):
         found = found.value_type
+    if pa.types.is_null(found):
+        return True
+    if pa.types.is_list(found) and pa.types.is_list(asked):
+        return same(found.value_type, asked.value_type)
+    if pa.types.is_struct(found) and pa.types.is_struct(asked):
+        names = [field.name for field in found] == [field.name for field in asked]
+        return names and all(same(f.type, a.type) for f, a in zip(found, asked, strict=True))
     return bool(plain(found) == plain(asked))

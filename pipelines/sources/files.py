@@ -1,6 +1,6 @@
 """What sources that are files below a path share: listing, waiting, folders with values, drift."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from actors.errors import SourceFailed, UsageError
 from pipelines.sources.base import NO_COLUMNS, Answered, Changed, New, Read, Source
-from pipelines.sources.columns import parse_types
+from pipelines.sources.columns import parse_types, settled
 from pipelines.sources.listing import list_files
 from pipelines.sources.partitions import check_values, partition_columns, values_of, with_values
 from pipelines.sources.settling import split
@@ -105,7 +105,7 @@ class Files(Source):
                     f"column {name!r} is in the names of the folders and in {files[0].name!r} too\n"
                     "  write the files without it, or leave out  partitions: hive"
                 )
-        return _with_known(pa.schema([*inside, *outside]), known)
+        return _with_known(pa.schema([*_settled(inside), *outside]), known)
 
     def _partitions(self, files: Sequence[SourceFile]) -> pa.Schema:
         if self.partitions is None:
@@ -161,6 +161,11 @@ def _check_unchanged(source: Source, file: SourceFile) -> None:
         source.check(file)
     except Changed as change:
         raise SourceFailed(str(change)) from None
+
+
+def _settled(found: pa.Schema) -> Iterator[pa.Field]:
+    """The columns in types that values can have."""
+    return (pa.field(field.name, settled(field.type)) for field in found)
 
 
 def _with_known(found: pa.Schema, known: pa.Schema) -> pa.Schema:
