@@ -146,6 +146,7 @@ def _answer(
     say: Callable[[str], None],
 ) -> tuple[Ledger, Status]:
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
+    say(f"joining Ray at {options.address}" if options.address else "starting Ray on this machine")
     with heeded():
         from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
@@ -165,6 +166,7 @@ def _answer(
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
         )
         work = work_of(ledger, files, retries)
+        say(f"starting workers and loading models: {', '.join(step.label for step in plan.steps)}")
         return ledger, graph.run(
             job, work, pools, costs.exact, options.limit, lambda s: watch(plan, s)
         )

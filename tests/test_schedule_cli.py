@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.cli import main
+from jobs.schedules import loop
 from jobs.schedules.store import Schedules
 
 ROOT = Path(__file__).parent.parent
@@ -194,6 +196,20 @@ def test_once_runs_what_is_due_and_its_failure_is_in_the_history(
     assert "there is no such file" in Path(fire["log"]).read_text()
     (listed,) = said("list")
     assert (listed["last"]["state"], listed["failures"]) == ("failed", 1)
+
+
+def test_once_says_by_its_exit_code_that_a_tick_failed_though_its_retry_waits(
+    said: Said, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said("add", "nightly", "p.yaml", *DAILY)
+    said("trigger", "nightly")
+    words = "not answered: texts.jsonl: Missing a closing quotation mark in string. in row 0, as is"
+    failing = [sys.executable, "-c", f"import sys; sys.exit({words!r})"]
+    monkeypatch.setattr(loop, "Loop", partial(loop.Loop, command=lambda *_: failing))
+    capsys.readouterr()
+    assert main(["schedule", "run", "--once"]) == 1
+    event = capsys.readouterr().out.splitlines()[-1]
+    assert "  due again at " in event and event.endswith(words)
 
 
 def test_a_scheduler_ends_on_sigterm_when_its_tick_has_ended(said: Said, place: Path) -> None:

@@ -40,7 +40,7 @@ def demo(folder: Path, cache: Path) -> dict[str, Any]:
     prepared = prepare(load(folder / RECIPE), RECIPE, folder.resolve(), cache)
     _say("running ocr -> ner -> summarization")
     with Progress() as progress:
-        outcome = run(prepared, Options(), progress)
+        outcome = run(prepared, Options(), progress, progress.say)
     print_summary(outcome)
     result = measure(documents, folder / "out" / "documents")
     _print(result, folder)

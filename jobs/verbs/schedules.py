@@ -227,13 +227,14 @@ def _history(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from jobs.schedules.loop import Loop
+    from jobs.schedules.settle import has_failed
     from jobs.schedules.telling import tell_failed
 
     schedules = _schedules(args)
-    failed = []
+    failed: dict[tuple[str, int], bool] = {}
 
     def heard(fire: "Fire") -> None:
-        failed.extend([fire] if fire.state == "failed" else [])
+        failed[fire.schedule, fire.fire_time] = has_failed(fire)
         _print_event(schedules, fire, args.json)
 
     def notify(fire: "Fire") -> None:
@@ -248,7 +249,7 @@ def _run(args: argparse.Namespace) -> int:
         loop.run()
         return INTERRUPTED if loop.interrupted else 0
     loop.once()
-    return INTERRUPTED if loop.interrupted else int(bool(failed))
+    return INTERRUPTED if loop.interrupted else int(any(failed.values()))
 
 
 def _print_event(schedules: "Schedules", fire: "Fire", as_json: bool) -> None:
