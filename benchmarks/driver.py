@@ -95,7 +95,7 @@ def calling(found: dict[str, float]) -> None:
     """The same dispatcher behind Ray, asked by four processes at once."""
     import ray
 
-    from jobs.session import connected
+    from jobs.clusters.session import connected
 
     schema = pa.schema([("text", pa.string())])
     with connected(None):

@@ -23,7 +23,7 @@ from actors.models.embedded import prepare
 from actors.stage import Device, Item, Model, ModelFiles, Pass, Row, Stage
 from actors.vision.ocr import LinesOfPages, Ocr
 from actors.worker import Worker
-from jobs.documents import Document, make_documents
+from jobs.demo.documents import Document, make_documents
 from jobs.quality import character_error_rate
 
 

@@ -43,7 +43,7 @@ from benchmarks.things import (
     Box,
     Point,
 )
-from jobs.documents import make_documents
+from jobs.demo.documents import make_documents
 
 DETECTOR, POSES = "nanodet-g", ("movenet-lightning", "movenet-thunder")
 

@@ -15,6 +15,9 @@ from jobs.verbs.verb import Group, Verb, print_json, say
 
 INTERRUPTED = 130
 
+NOTHING_STAYS = {"train": "no model was written", "plan": "nothing was measured"}
+"""What becomes of verbs that are interrupted and have committed nothing."""
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse with the nearest right word in its errors."""
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         stays = "what is committed stays; run again to go on from there"
-        said = "no model was written" if verb.name == "train" else stays
+        said = NOTHING_STAYS.get(verb.name, stays)
         print(f"interrupted: {said}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:

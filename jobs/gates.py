@@ -5,9 +5,9 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
 
 from actors.errors import UsageError
+from jobs.outcome import Decision, Options
 from pipelines.held import discard, keep_verdict, recover_all, release, take_back
 from pipelines.ledger import Ledger, read_ledger, withdraw
 from pipelines.plan import Plan
@@ -15,14 +15,8 @@ from pipelines.record import check_same
 from pipelines.store import DATA, Store
 from pipelines.verdict import Verdict, judge
 
-if TYPE_CHECKING:
-    from jobs.run import Options
 
-Decision = Literal["accept", "discard"]
-"""What a person can decide about held rows."""
-
-
-def check_alone(options: "Options") -> None:
+def check_alone(options: Options) -> None:
     """Refuse to decide about held rows and answer others in one go. Raises UsageError."""
     others = {
         "--limit": options.limit,

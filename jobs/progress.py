@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from jobs.run import Outcome
+from jobs.outcome import Outcome
 from jobs.terminal import Terminal
 from pipelines.arrivals import sentences
 from pipelines.dispatch import Status
@@ -71,12 +71,23 @@ def _table(status: Status, seconds: float) -> Table:
 
 
 def _line(status: Status, seconds: float) -> str:
+    waits = _waits_for(status)
+    if waits:
+        return f"{waits}, {_time(seconds)}"
     share = status.bytes / status.total_bytes if status.total_bytes else 0.0
     rest = f", about {_time(seconds / share - seconds)} left" if 0.02 < share < 1 else ""
     return (
         f"{status.rows:,} rows written, {status.rejected:,} rejected, {share:.0%} of the source, "
         f"{_time(seconds)}{rest}"
     )
+
+
+def _waits_for(status: Status) -> str:
+    """What a run waits for until the first unit is through a stage; empty from then on."""
+    if status.units or any(step.nodes for step in status.steps.values()):
+        return ""
+    loading = [label for label, step in status.steps.items() if not step.ready]
+    return f"loading {', '.join(loading)}" if loading else "all is loaded; answering the first rows"
 
 
 def _time(seconds: float) -> str:
@@ -142,7 +153,8 @@ def _print_verdict(console: Terminal, outcome: Outcome) -> None:
 def _print_problems(console: Terminal, left_out: dict[str, str], outcome: Outcome) -> None:
     """What keeps the exit code from being 0, and what to do about it."""
     for name, why in list(left_out.items())[:5]:
-        console.print(f"not answered: {name}: {why}", style="yellow")
+        # Not folded: a schedule takes the line as its reason.
+        console.print(f"not answered: {name}: {why}", style="yellow", soft_wrap=True)
     if len(left_out) > 5:
         console.print(f"... and {len(left_out) - 5} more files not answered")
     if outcome.ignored:

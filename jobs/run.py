@@ -3,16 +3,18 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from actors.errors import UsageError
-from jobs.gates import Decision, asks_for_rows, check_alone, opened, settle, target
-from jobs.machines import wait_for
+from jobs.clusters.machines import wait_for
+from jobs.clusters.session import connected
+from jobs.gates import asks_for_rows, check_alone, opened, settle, target
+from jobs.interrupts import heeded
+from jobs.outcome import PLAIN, Options, Outcome
 from jobs.prepare import Prepared, check_output, dropped, files_of, looked_again
 from jobs.recording import record_of, recorded
-from jobs.session import connected
-from jobs.telling import telling
+from jobs.telling.telling import telling
 from pipelines.arrivals import Arrivals
 from pipelines.calibration import known
 from pipelines.dispatch import Status
@@ -33,69 +35,11 @@ from pipelines.state import (
     work_of,
 )
 from pipelines.store import DATA, REJECTS, Store
-from pipelines.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `run` can be asked beside the pipeline file."""
-
-    limit: int | None = None
-    retry_rejects: bool = False
-    address: str | None = None
-    fresh: bool = False
-    reuse: str | None = None
-    held: Decision | None = None
-    lineage: str | None = None
-    lineage_parent: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to. `status` is this run; `rows` and `rejected` the whole output now.
-
-    `verdict` is what the gates said, if they had rows to look at. `ignored` counts files that
-    changed since they were answered, under on_change: ignore.
-    """
-
-    run: str
-    output: str
-    seconds: float
-    rows: int
-    rejected: int
-    status: Status | None
-    max_rejected: float
-    ignored: int = 0
-    source: Arrivals = field(default_factory=Arrivals)
-    verdict: Verdict | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self) | {"exit_code": self.exit_code, "held": self.held}
-
-    @property
-    def held(self) -> int:
-        """Rows that wait, because a gate did not hold."""
-        verdict = self.verdict
-        return verdict.rows + verdict.rejected if verdict and self.fails_gates else 0
-
-    @property
-    def fails_gates(self) -> bool:
-        """Whether a gate did not hold; where it asks for rows, there may be none that wait."""
-        return self.verdict is not None and self.verdict.state == "held"
-
-    @property
-    def exit_code(self) -> int:
-        """1 if files were left out or a gate failed, 3 if too many rows are rejected, else 0."""
-        if self.fails_gates or (self.status is not None and self.status.left_out):
-            return 1
-        total = self.rows + self.rejected
-        return 3 if total and self.rejected / total > self.max_rejected else 0
 
 
 def run(
     prepared: Prepared,
-    options: Options = Options(),
+    options: Options = PLAIN,
     watch: Callable[[Plan, Status], None] = lambda plan, status: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
@@ -202,7 +146,9 @@ def _answer(
     say: Callable[[str], None],
 ) -> tuple[Ledger, Status]:
     """Do the work on Ray. Old answers are only taken back when the plan is known to fit."""
-    from pipelines import graph  # imports Ray, which a run with nothing to do does not need
+    say(f"joining Ray at {options.address}" if options.address else "starting Ray on this machine")
+    with heeded():
+        from pipelines import graph  # imports Ray, which a run with nothing to do does not need
 
     plan, store, pipeline = job.plan, prepared.store, job.plan.pipeline
     costs = known(store, plan)
@@ -220,6 +166,7 @@ def _answer(
             retry_tickets(pipeline, store, ledger, prepared.files) if options.retry_rejects else []
         )
         work = work_of(ledger, files, retries)
+        say(f"starting workers and loading models: {', '.join(step.label for step in plan.steps)}")
         return ledger, graph.run(
             job, work, pools, costs.exact, options.limit, lambda s: watch(plan, s)
         )

@@ -16,7 +16,7 @@ import psutil
 import yaml
 
 from actors.errors import RunFailed, UsageError
-from jobs.session import connected
+from jobs.clusters.session import connected
 from pipelines.machines import Machines
 from pipelines.plan import Plan
 from pipelines.pools import READ_CPUS, sizes

@@ -36,7 +36,7 @@ SENTENCES = {
     "waiting": "still being written, left for the next run",
     "deleted": "answered and not there any more; rows kept (on_delete: keep)",
     "dropped": "not there any more; rows taken back (on_delete: drop)",
-    "changed": "changed since they were answered",
+    "changed": "changed since the last answer",
     "drifted": "left out: columns or types are not as before",
 }
 """What a person is told of each."""

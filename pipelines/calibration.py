@@ -13,8 +13,8 @@ CALIBRATIONS = f"{OURS}/calibrations"
 
 HEADROOM = 1.2
 """How much more memory an actor is given than its model's process held at most: the rows measured
-are some, and the longest of all is seldom among them. Between two calibrations of the same stages
-peaks differed by a few percent."""
+are some, and the longest of all is seldom among them. OCR of 60 pages took 5 % more than of the 20
+that were measured, and 18 % more than of 8."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,10 @@ HERE = Place("", "")
 
 @dataclass(slots=True)
 class StepStatus:
-    """One step so far: `seconds` is the sum over its actors; `nodes` counts units by machine."""
+    """One step so far: `ready` when one of its actors has its model, `seconds` is the sum over its
+    actors, `nodes` counts units by machine."""
 
+    ready: bool = False
     rows: int = 0
     rejected: int = 0
     seconds: float = 0.0
@@ -158,6 +160,11 @@ class Dispatcher:
             if number not in self._dealt:
                 self._dealt[number] = self._next(number)
             return Dealt(self._dealt[number])
+
+    def step_ready(self, label: str) -> None:
+        """An actor of a step has its model."""
+        with self._room:
+            self._status.steps[label].ready = True
 
     def step_done(self, label: str, report: Report, place: Place = HERE) -> None:
         """A unit went through a step."""

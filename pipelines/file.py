@@ -96,9 +96,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> Pipeline:
 def read(path: Path) -> Any:
     """The YAML of a file, safely. Raises UsageError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes, so no pipeline file.")
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(page(path, "pipeline file"), _Loader)  # noqa: S506 - a SafeLoader
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{path}: there is no such file{_files_in(path.parent, path)}") from None
     except IsADirectoryError:
@@ -107,6 +105,18 @@ def read(path: Path) -> Any:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 99th month
         raise UsageError(f"{path}: not valid YAML: {_problem(error)}") from None
+
+
+def page(path: Path, what: str) -> str:
+    """The text of a file that should be a page; a device or a pipe may have no end.
+
+    Raises UsageError, OSError, UnicodeDecodeError.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes, so no {what}.")
+    return content.decode()
 
 
 def parse(data: Any, file: str, settings: Sequence[str] = ()) -> Pipeline:

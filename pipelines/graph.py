@@ -192,6 +192,7 @@ class StepActor:
         with _telling(dispatcher):
             self._worker = flow.StepWorker(_get(job_ref), number)
             self._worker.start()
+        dispatcher.step_ready.remote(self._worker.step.label)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Answer each unit of a block; a block is one unit."""

@@ -20,7 +20,7 @@ Stretch = tuple[SourceFile, int, int]
 
 
 def spread(stretches: Sequence[Stretch], rows: int, seed: int = 0) -> list[list[Stretch]]:
-    """Choose about `rows` rows, at most PLACES groups of neighbours; all, if there are no more.
+    """Choose `rows` rows, in at most PLACES groups of neighbours; all, if there are no more.
 
     The stretches, laid end to end, are cut into equal parts, and each part gives one group from a
     random place in it: so every file counts by its rows, and a source that is sorted (short rows
@@ -30,10 +30,12 @@ def spread(stretches: Sequence[Stretch], rows: int, seed: int = 0) -> list[list[
     group = ceil(min(rows, total) / PLACES) if total else 1
     groups, wanted = ceil(total / group), ceil(min(rows, total) / group)
     chance = random.Random(seed)
-    picked = [
-        chance.randrange(groups * n // wanted, groups * (n + 1) // wanted) for n in range(wanted)
-    ]
-    return list(_stretches(stretches, [(n * group, (n + 1) * group) for n in picked]))
+    ranges = []
+    for n in range(wanted):
+        first = group * chance.randrange(groups * n // wanted, groups * (n + 1) // wanted)
+        size = min(rows, total) * (n + 1) // wanted - min(rows, total) * n // wanted
+        ranges.append((first, first + size))
+    return list(_stretches(stretches, ranges))
 
 
 def _stretches(
@@ -58,14 +60,14 @@ def _stretches(
             return
 
 
-def lots(source: AnySource, groups: Sequence[Sequence[Stretch]], seed: int = 0) -> list[Unit]:
+def lots(source: AnySource, groups: Sequence[Sequence[Stretch]]) -> list[Unit]:
     """Deal groups of rows out to LOTS units, or to more where these would be too large to hold.
 
-    Each lot is a random part of the groups. Raises SourceFailed, UsageError.
+    Each lot gets every so manieth group, so it is spread over the source, too. Raises SourceFailed,
+    UsageError.
     """
     extents: dict[str, Extent] = {}
     spans = [[_span(source, each, extents) for each in group] for group in groups]
-    random.Random(seed).shuffle(spans)
     weight = sum(span.bytes for group in spans for span in group)
     count = min(max(LOTS, ceil(weight / UNIT_BYTES)), len(spans))
     dealt = [[s for group in spans[n::count] for s in group] for n in range(count)]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.dataset as ds
 
 from actors.stage import Row
+from jobs.outcome import Outcome
 from jobs.prepare import prepare
-from jobs.run import Outcome
 from pipelines.file import override, parse, read
 from tests.world import World
 

@@ -30,7 +30,7 @@ from actors.vision.anomaly_detection import AnomalyDetection
 from actors.worker import Worker
 from jobs.cli import main
 from jobs.prepare import prepare
-from jobs.train import load, train
+from jobs.training.train import load, train
 from pipelines.file import parse
 from tests.close import assert_close
 from tests.tiny import features

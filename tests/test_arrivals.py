@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import StillWritten, UsageError
-from jobs.plan import plan_report
+from jobs.planning.plan import plan_report, print_plan
 from jobs.show import show
 from pipelines.sources import Text
 from pipelines.sources.settling import is_unfinished, split
@@ -249,3 +249,20 @@ def test_after_any_nights_each_settled_row_stands_once_and_no_other(
             nights.run()
         expected = {(f, n): text for f, texts in answered.items() for n, text in enumerate(texts)}
         assert (nights.data() if nights.parts() else {}) == expected
+
+
+def test_a_plan_counts_the_rows_that_a_changed_file_is_answered_anew(
+    nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights.file["on_change"] = "reprocess"
+    for name in "ab":
+        nights.rows(f"{name}.jsonl", {"text": name}, {"text": name})
+    nights.run()
+    nights.rows("b.jsonl", *[{"text": "b"}] * 3, age=60)
+    nights.rows("c.jsonl", {"text": "c"})
+    report = plan_report(nights.prepare())
+    assert (report["new"], report["anew"], report["anew files"]) == (1, 3, 1)
+    print_plan(report)
+    assert "1 changed file will be answered anew (3 rows)\n" in capsys.readouterr().out
+    nights.file["on_change"] = "ignore"
+    assert plan_report(nights.prepare())["anew"] == 0

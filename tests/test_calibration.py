@@ -11,10 +11,10 @@ import pytest
 import ray
 
 from actors.errors import StageFailed, UsageError
-from jobs.calibrate import Place, calibrated
-from jobs.capacity import meant, of_cluster, this_machine
 from jobs.cli import main
-from jobs.plan import look
+from jobs.clusters.capacity import meant, of_cluster, this_machine
+from jobs.planning.calibrate import Place, calibrated
+from jobs.planning.plan import look
 from jobs.show import show
 from pipelines import calibration
 from pipelines.calibration import Known, known
@@ -244,7 +244,8 @@ def test_a_cluster_measures_on_its_machines_and_a_run_sets_memory_aside(world: W
         )
         asked.append(total - free)
 
-    from jobs.run import Options, run
+    from jobs.outcome import Options
+    from jobs.run import run
 
     assert run(world.prepare(), Options(), watch).rows == 8
     held = report["stages"][0]["memory"] * calibration.HEADROOM + ACTOR_BYTES

@@ -9,7 +9,7 @@ import yaml
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.clusters import check
+from jobs.clusters.check import check
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "cluster.yaml", *sorted((ROOT / "docs" / "clusters").glob("*.yaml"))]
@@ -124,3 +124,11 @@ def test_a_file_that_is_no_cluster_s_is_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"c\.yaml"):
         check(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("words", [("run", "/dev/zero"), ("cluster", "check", "/dev/zero")])
+def test_a_file_without_an_end_is_no_file_of_ours(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words]) == 2
+    assert "/dev/zero: larger than 1,000,000 bytes, so no " in capsys.readouterr().err

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from jobs.documents import make_documents
+from jobs.demo.documents import make_documents
+from jobs.demo.texts import STORIES
 from jobs.quality import character_error_rate, entity_f1
-from jobs.texts import STORIES
 
 
 def test_equal_seeds_make_equal_files(tmp_path: Path) -> None:

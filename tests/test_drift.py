@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import UsageError
-from jobs.plan import plan_report
+from jobs.planning.plan import plan_report
 from jobs.show import show
 from pipelines.sources.widening import fitted, widens, wider, widest
 from tests.nights import Nights

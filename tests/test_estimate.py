@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.estimate import said, short
+from jobs.planning.estimate import said, short
 from pipelines.calibration import Cost
 from pipelines.estimate import CPUS, PoolCost, estimate
 

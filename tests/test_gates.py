@@ -10,7 +10,7 @@ import pytest
 from actors.errors import UsageError
 from jobs.progress import print_summary
 from jobs.show import show
-from jobs.telling import _ended
+from jobs.telling.telling import _ended
 from pipelines import graph
 from pipelines.file import parse
 from pipelines.gates import Gates, check_gates

@@ -10,7 +10,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from jobs.cli import VERBS
-from jobs.train import load as load_training
+from jobs.training.train import load as load_training
 from pipelines.file import load, parse, read
 
 ROOT = Path(__file__).parent.parent

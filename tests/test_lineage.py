@@ -11,8 +11,8 @@ from openlineage.client.facet_v2 import output_statistics_output_dataset as stat
 from openlineage.client.serde import Serde
 
 from actors.errors import UsageError
-from jobs.lineage import Counts, Lineage, dataset, parent_of, run_uuid
 from jobs.prepare import prepare
+from jobs.telling.lineage import Counts, Lineage, dataset, parent_of, run_uuid
 from pipelines.file import parse
 from tests.world import World
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 import yaml
 
-from jobs import session
-from jobs.machines import _missing, _node_types, _nothing_came, _read_types, _to_come
+from jobs.clusters import session
+from jobs.clusters.machines import _missing, _node_types, _nothing_came, _read_types, _to_come
 from pipelines.machines import Machine, Machines, Room
 
 

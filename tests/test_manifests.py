@@ -15,8 +15,9 @@ from cronsim import CronSim
 
 from actors.errors import UsageError
 from jobs.cli import main
-from jobs.manifests import Rendered, Wishes, name_of, render
-from jobs.units import calendar
+from jobs.manifests.kubernetes import Rendered, name_of, render
+from jobs.manifests.systemd import calendar
+from jobs.manifests.wishes import Wishes
 from pipelines.file import load
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -250,3 +251,14 @@ def test_files_are_written_where_asked_and_warnings_go_to_stderr(
     said = capsys.readouterr()
     assert (tmp_path / "k8s" / "nightly-reviews.yaml").is_file()
     assert said.out == "" and "warning: RayCronJob is alpha" in said.err
+
+
+def test_a_place_that_cannot_be_written_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump(PIPELINE))
+    asked = ["render", str(path), "--to", "systemd", "--cron", "@daily"]
+    for out in (str(path), "/proc/x"):
+        assert main([*asked, "-o", out]) == 2
+        assert f"-o {out}: cannot be written: " in capsys.readouterr().err

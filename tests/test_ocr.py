@@ -33,7 +33,7 @@ from actors.stage import Device, ModelFiles, Row
 from actors.vision.ocr import Ocr, kind
 from actors.worker import Worker
 from actors.writing.generation import Written
-from jobs.documents import make_documents
+from jobs.demo.documents import make_documents
 from jobs.quality import character_error_rate
 from tests.close import assert_close
 from tests.tiny import reading, telling

@@ -16,7 +16,7 @@ from actors.errors import UsageError
 from actors.models.embedded import prepare as prepared
 from actors.stage import ModelFiles, Row
 from actors.worker import Worker
-from jobs.train import load, train
+from jobs.training.train import load, train
 from tests.recipes import RECIPES, answers, go, listed
 from tests.tiny import pairs, text, translating
 from tests.tiny.voices import RATE, wav

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from actors.errors import UsageError
 from actors.stage import ModelFiles, Row
 from jobs.search import run as search
-from jobs.train import load, train
+from jobs.training.train import load, train
 from pipelines.search import Query
 from tests.recipes import RECIPES, answers, go, listed
 from tests.tiny import comparing, films, paging, space, telling, video

@@ -24,9 +24,9 @@ def places(stretches: list[Stretch], rows: int, seed: int = 0) -> list[tuple[str
 def test_the_rows_asked_for_come_and_none_twice(files: tuple[int, ...], rows: int) -> None:
     found = places(source(*files), rows)
     assert len(set(found)) == len(found)
+    # The last group of a source may be short.
     group = -(-min(rows, 1000) // PLACES)
-    assert min(rows, 1000) - group < len(found) < min(rows, 1000) + group
-    assert len(found) == min(rows, 1000) or group > 1
+    assert min(rows, 1000) - group < len(found) <= min(rows, 1000)
     assert all(row < files[int(name[1:])] for name, row in found)
 
 

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.cli import main
+from jobs.schedules import loop
 from jobs.schedules.store import Schedules
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +101,13 @@ def test_a_backfill_says_how_many_fires_it_made(said: Said) -> None:
     assert len(said("history", "--last", "50")) == 31
 
 
+def test_the_last_day_of_a_backfill_is_taken_whole(said: Said) -> None:
+    said("add", "early", "p.yaml", "--cron", "30 2 * * *", "--tz", "Asia/Seoul")
+    span = ("--from", "2026-01-01", "--to")
+    assert said("backfill", "early", *span, "2026-01-02T01:00")["fires"] == 1
+    assert said("backfill", "early", *span, "2026-01-02")["fires"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -107,7 +116,15 @@ def test_a_backfill_says_how_many_fires_it_made(said: Said) -> None:
         (("add", "x", "q.yaml", *DAILY), "{place}/q.yaml: there is no such file (did you mean 'p."),
         (("add", "x", "p.yaml", *DAILY, "--set", "a"), "--set a: this is no PLACE=VALUE"),
         (("add", "../x", "p.yaml", *DAILY), "'../x' is no name for a schedule"),
-        (("add", "x", "p.yaml", *DAILY, "--jitter", "5"), "--jitter 5: this is no duration."),
+        (("add", "x", "p.yaml", *DAILY, "--submit", "ftp://x"), "'ftp://x' is no address of a"),
+        (
+            ("add", "x", "p.yaml", *DAILY, "--submit", "http://me:KEY@x"),
+            "schedule x: --submit holds",
+        ),
+        (
+            ("add", "x", "p.yaml", *DAILY, "--set", "source.path=s3://me:KEY@b/x"),
+            "schedule x: --set.source.path holds a password or a key, which would be kept with",
+        ),
         (("add", "nightly", "p.yaml", *DAILY), "there is a schedule 'nightly' already"),
         (("remove", "nihgtly"), "there is no schedule 'nihgtly' in {place}/home/schedules.db (did"),
         (("history", "nihgtly"), "there is no schedule 'nihgtly'"),
@@ -122,6 +139,27 @@ def test_what_is_wrong_is_refused_before_anything_is_kept(
     said("add", "nightly", "p.yaml", *DAILY)
     assert said(*words, code=2).startswith(message.format(place=place))
     assert len(said("list")) == 1 and said("history") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--jitter", "5 minutes"), "--jitter: should be a duration, as 90s, 5m, 2h, 1h30m, or"),
+        (("--time-limit", "0s"), "--time-limit: should be longer than nothing (got '0s')"),
+        (("--retries", "-1"), "--retries: should be a whole number, 0 or more (got '-1')"),
+    ],
+)
+def test_a_duration_or_a_number_that_is_none_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["schedule", "add", "x", "p.yaml", *DAILY, *words])
+    assert (left.value.code, message in capsys.readouterr().err) == (2, True)
+
+
+def test_schedules_are_for_nobody_else_to_read(said: Said, place: Path) -> None:
+    said("list")
+    assert (place / "home").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_backfill_of_minutes_over_a_year_is_a_slip(said: Said) -> None:
@@ -158,6 +196,20 @@ def test_once_runs_what_is_due_and_its_failure_is_in_the_history(
     assert "there is no such file" in Path(fire["log"]).read_text()
     (listed,) = said("list")
     assert (listed["last"]["state"], listed["failures"]) == ("failed", 1)
+
+
+def test_once_says_by_its_exit_code_that_a_tick_failed_though_its_retry_waits(
+    said: Said, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said("add", "nightly", "p.yaml", *DAILY)
+    said("trigger", "nightly")
+    words = "not answered: texts.jsonl: Missing a closing quotation mark in string. in row 0, as is"
+    failing = [sys.executable, "-c", f"import sys; sys.exit({words!r})"]
+    monkeypatch.setattr(loop, "Loop", partial(loop.Loop, command=lambda *_: failing))
+    capsys.readouterr()
+    assert main(["schedule", "run", "--once"]) == 1
+    event = capsys.readouterr().out.splitlines()[-1]
+    assert "  due again at " in event and event.endswith(words)
 
 
 def test_a_scheduler_ends_on_sigterm_when_its_tick_has_ended(said: Said, place: Path) -> None:

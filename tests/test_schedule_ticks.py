@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.errors import RunFailed
 from jobs.schedules import manage
 from jobs.schedules.keeper import MARK, members
 from jobs.schedules.loop import Loop
@@ -146,6 +148,46 @@ def test_a_fire_whose_scheduler_died_before_it_began_never_begins_twice(
     until(lambda: not loop._ticks.reap() and not loop._ticks._keepers)
     stepped(loop)
     assert (tmp_path / "began").read_text() == "x\n"  # of the hour's own fire
+
+
+def test_a_scheduler_waits_until_its_file_can_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("jobs.schedules.store.BUSY_SECONDS", 0.2)
+    schedules = Schedules(tmp_path / "schedules.db")
+    added(schedules, folder=str(tmp_path))
+    other = sqlite3.connect(schedules.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waited = []
+
+    class Clock(SetClock):
+        def wait(self, seconds: float) -> None:
+            waited.append(seconds)
+            time.sleep(0.02)
+            if len(waited) == 3:
+                other.execute("ROLLBACK")
+            if [fire for fire in schedules.history("hourly", 1) if fire.state != "due"]:
+                loop.drain()
+
+    shell = ["/bin/sh", "-c", "true"]
+    loop = Loop(schedules, 4, clock=Clock(START + HOUR), command=lambda *_: shell)
+    loop.run()
+    assert last(schedules).state == "done"
+    (said,) = [record.message for record in caplog.records]
+    assert "the schedules cannot be used: database is locked" in said and "tried again" in said
+    other.close()
+    schedules.close()
+
+
+def test_a_scheduler_that_is_to_end_does_not_wait_for_its_file(
+    shell: Shell, schedules: Schedules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = shell("sleep 100")
+    loop.step()
+    monkeypatch.setattr(loop._ticks, "ended", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    loop.drain()
+    with pytest.raises(RunFailed, match="what ticks keep there cannot be used: no room"):
+        loop.run()
 
 
 def test_a_tick_whose_keeper_is_killed_is_ended_and_failed(

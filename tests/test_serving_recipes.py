@@ -11,8 +11,8 @@ from PIL import Image
 from ray import serve
 
 from actors.stage import ModelFiles, Row
-from jobs.documents import make_documents
-from jobs.train import load, train
+from jobs.demo.documents import make_documents
+from jobs.training.train import load, train
 from pipelines.file import parse
 from pipelines.plan import Plan
 from pipelines.serving.bounds import Bounds

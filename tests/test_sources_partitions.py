@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from actors.errors import SourceDrifted, UsageError
-from jobs.plan import plan_report
+from jobs.planning.plan import plan_report
 from pipelines.sources import Images, Parquet, Text
 from pipelines.sources.partitions import partition_columns, values_of
 from pipelines.units import SourceFile

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from actors.errors import UsageError
+from pipelines.sources.databases.ranges import Range, cut, gaps, ranges_of
 from pipelines.sources.sql import Sql
-from pipelines.sources.sql_ranges import Range, cut, gaps, ranges_of
 from pipelines.units import Unit
 from tests.nights import Nights
 from tests.postgres import Server, running

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from actors.errors import UsageError
-from jobs.plan import plan_report
+from jobs.planning.plan import plan_report
 from tests.nights import Nights
 from tests.world import World
 

@@ -194,7 +194,8 @@ def test_a_job_that_cannot_start_is_given_up_with_the_reason(site: Site, head: H
 
 IMPATIENT = """
 import sys
-from jobs import cli, following
+from jobs import cli
+from jobs.clusters import following
 following.SILENT_SECONDS = 1
 sys.exit(cli.main(sys.argv[1:]))
 """

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from actors.errors import ClusterFailed, ClusterSilent, UsageError
-from jobs import bundle, driver, secrets
-from jobs.server import Job, Server, address_of, check_version
-from jobs.submission import Flags, last_attempt, order
+from jobs.clusters import bundle, driver, secrets
+from jobs.clusters.server import Job, Server, address_of, check_version
+from jobs.clusters.submission import Flags, last_attempt, order
 from tests.head import free_ports
 
 Write = Callable[..., Path]
@@ -61,7 +62,7 @@ def test_the_id_is_that_of_what_the_job_does(write: Write) -> None:
 def test_the_command_on_the_cluster_has_the_flags_quoted(write: Write) -> None:
     text = order(write(), Flags(settings=("stages.0.options={labels: [A B]}",), limit=3)).entrypoint
     assert text == (
-        "exec python3 -m jobs.driver run p.yaml --address auto "
+        "exec python3 -m jobs.clusters.driver run p.yaml --address auto "
         "--set 'stages.0.options={labels: [A B]}' --limit 3"
     )
 
@@ -234,11 +235,17 @@ def test_another_minor_version_is_refused_and_both_are_named() -> None:
         check_version("http://h", "2.48.0", "2.60.0")
 
 
+NOT_YET = b"No available agent to submit job, please try again later."
+TAKEN = {"job_id": "x", "submission_id": "x"}
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], str]]:
-    """A web server that always gives the same answer; returns its address."""
+    """A web server that always gives the same answer, and takes the second job that it is sent;
+    returns its address."""
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")
     servers: list[HTTPServer] = []
+    asked: list[str] = []
 
     def fake(code: int, text: str) -> str:
         class Answer(BaseHTTPRequestHandler):
@@ -246,6 +253,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], str]]
                 self.send_response(code)
                 self.end_headers()
                 self.wfile.write(text.encode())
+
+            def do_POST(self) -> None:
+                asked.append(self.path)
+                ready = len(asked) > 1
+                self.send_response(200 if ready else 500)
+                self.end_headers()
+                self.wfile.write(json.dumps(TAKEN).encode() if ready else NOT_YET)
 
             def log_message(self, *_: Any) -> None:
                 return
@@ -277,6 +291,12 @@ def test_a_server_that_is_the_wrong_one_is_told(
 ) -> None:
     with pytest.raises(ClusterFailed, match=said):
         Server(fake(code, text))
+
+
+def test_a_head_that_takes_no_jobs_yet_is_asked_again(fake: Callable[[int, str], str]) -> None:
+    version = {"version": "4", "ray_version": ray.__version__, "ray_commit": "x"}
+    server = Server(fake(200, json.dumps(version)))
+    assert server.start("x", "true", {}, {})
 
 
 def test_no_server_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

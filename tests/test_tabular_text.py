@@ -21,8 +21,8 @@ from actors.tabular.tabular_classification import TabularClassification
 from actors.tabular.tabular_regression import TabularRegression
 from actors.worker import Worker
 from jobs.prepare import prepare
-from jobs.train import load
-from jobs.train import train as train_file
+from jobs.training.train import load
+from jobs.training.train import train as train_file
 from pipelines.file import parse
 from tests.close import assert_close
 from tests.tiny import tables, text

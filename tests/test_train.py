@@ -14,7 +14,7 @@ import yaml
 from actors.errors import UsageError
 from jobs.cli import main
 from jobs.prepare import prepare
-from jobs.train import load, train
+from jobs.training.train import load, train
 from pipelines.file import parse
 from tests.tiny import tables
 from tests.world import World

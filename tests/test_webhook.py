@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from actors.errors import UsageError
-from jobs import webhook
 from jobs.cli import main
-from jobs.run import Outcome
+from jobs.outcome import Outcome
 from jobs.schedules.schedule import Fire, Schedule
 from jobs.schedules.store import Schedules
 from jobs.schedules.telling import tell_failed
-from jobs.telling import _ended
-from jobs.webhook import tell
+from jobs.telling import webhook
+from jobs.telling.telling import _ended
+from jobs.telling.webhook import tell
 from pipelines.dispatch import Status
 from pipelines.file import parse
 from pipelines.notify import Notify
@@ -272,7 +272,7 @@ def test_a_fire_that_failed_for_good_is_told(receiver: Receiver, tmp_path: Path)
     (tmp_path / "p.yaml").write_text(json.dumps(data))
     schedules = Schedules(tmp_path / "schedules.db")
     schedule = Schedule("night", "p.yaml", str(tmp_path), "0 3 * * *", "UTC", created=time.time())
-    schedules.add(schedule)
+    schedules.add(replace(schedule, settings=("errors.row_timeout={fire:%Y}",)))
     failed = Fire(
         1, "night", 0, "cron", "failed", "killed by signal 9", 0.0, 4, *[None] * 8
     )  # fmt: skip

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from jobs.outcome import Options, Outcome
 from jobs.prepare import Prepared, prepare
-from jobs.run import Options, Outcome, run
+from jobs.run import run
 from pipelines.file import parse
 from pipelines.store import DATA, REJECTS, Store
 

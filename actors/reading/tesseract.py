@@ -1,7 +1,7 @@
 """Reading by the program `tesseract`, where it is installed: pages in, words with places out.
 
-Version 5.3 on the demo's 12 pages (`jobs/documents.py`): 0 to 0.3 % of the characters wrong, 0.8
-and 1.3 % on the form; 0.5 to 0.8 CPU-s a page.
+Version 5.3 on the demo's 12 pages (`jobs/demo/documents.py`): 0 to 0.3 % of the characters wrong,
+0.8 and 1.3 % on the form; 0.5 to 0.8 CPU-s a page.
 """
 
 import csv

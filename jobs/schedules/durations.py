@@ -1,19 +1,18 @@
-"""Durations as people write them: 90s, 5m, 2h, 1d, 1h30m."""
+"""Durations as people write them: 90s, 5m, 2h, 1d, 1h30m; a number alone is seconds."""
 
 import re
 
-from actors.errors import UsageError
-
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-PART = r"(\d+(?:\.\d+)?)([dhms])"
+NUMBER = r"\d+(?:\.\d+)?"
+PART = rf"({NUMBER})([dhms])"
 
 
-def seconds(text: str, flag: str) -> float:
-    """Read a duration. Raises UsageError, which names the flag."""
+def seconds(text: str) -> float:
+    """Read a duration. Raises ValueError."""
+    if re.fullmatch(NUMBER, text):
+        return float(text)
     if not re.fullmatch(f"({PART})+", text):
-        raise UsageError(
-            f"{flag} {text}: this is no duration.\n  write, for example:  {flag} 90s, 5m, 2h, 1h30m"
-        )
+        raise ValueError(f"{text!r} is no duration")
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(PART, text))
 
 

@@ -3,9 +3,12 @@
 Any number of them may run on one file of schedules, and any may be killed at any moment.
 """
 
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from actors.errors import RunFailed
 from jobs.schedules import ticks
 from jobs.schedules.advance import advance
 from jobs.schedules.claim import claim
@@ -21,6 +24,8 @@ POLL_SECONDS = 1.0
 LEASE_SECONDS = 60.0
 """A scheduler that claimed a fire and did not start it within this is stopped or stuck; another
 takes the fire back."""
+
+_log = logging.getLogger(__name__)
 
 Command = Callable[[Schedule, Fire], list[str]]
 
@@ -41,13 +46,30 @@ class Loop:
     def __post_init__(self) -> None:
         self._me = ticks.me()
         self._asked = 0
+        self._trouble = ""
         self._ticks = Ticks(self.schedules.logs, self._me)
 
     def run(self) -> None:
-        """Run until told to drain, then until the ticks that run have ended."""
+        """Run until told to drain, then until the ticks that run have ended.
+
+        A disk that is full or read-only, or a file that another process keeps locked, is waited
+        for; when draining it is raised, as RunFailed.
+        """
         while not (self._draining and not self._mine()):
-            self.step()
+            try:
+                self.step()
+                self._trouble = ""
+            except RunFailed as error:
+                if self._draining:
+                    raise
+                self._wait_out(str(error))
             self.clock.wait(self.poll)
+
+    def _wait_out(self, trouble: str) -> None:
+        """Say what is wrong, once."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _log.error("%s\n  nothing starts until this is mended; it is tried again", trouble)
 
     def once(self) -> None:
         """Run what is due now, to its end."""
@@ -106,11 +128,22 @@ class Loop:
 
     def _settle(self, fire: Fire, now: float) -> None:
         stale = fire.claimed is not None and now - fire.claimed > self.lease
-        ended = self._ticks.ended(fire, stale)
+        with self._files():
+            ended = self._ticks.ended(fire, stale)
         if ended is not None:
-            settled = settle(self.schedules, fire, ended, now)
-            self._ticks.forget(fire)
-            self._tell(settled)
+            self._tell(settle(self.schedules, fire, ended, now))
+            with self._files():
+                self._ticks.forget(fire)
+
+    @contextlib.contextmanager
+    def _files(self) -> Iterator[None]:
+        """Turn what goes wrong with the files of ticks into RunFailed."""
+        try:
+            yield
+        except OSError as error:
+            raise RunFailed(
+                f"{self.schedules.logs}: what ticks keep there cannot be used: {error}"
+            ) from None
 
     def _tell(self, fire: Fire | None) -> None:
         if fire is None:

@@ -7,6 +7,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from actors.errors import UsageError
+from jobs.clusters import secrets
 from jobs.schedules import advance, cron, ticks
 from jobs.schedules.schedule import DUE, TRIGGER, Fire, Schedule
 from jobs.schedules.store import Schedules
@@ -16,6 +17,9 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 MOST_FILLED = 10_000
 """Fires that one backfill makes: 27 years of days; more is a slip of the keyboard."""
+
+DAY = r"\d{4}-\d\d-\d\d"
+"""A day without a time: as the end of a span, the whole day is meant."""
 
 BY_HAND = "paused by hand"
 
@@ -31,9 +35,26 @@ def add(schedules: Schedules, schedule: Schedule, now: float) -> Schedule:
     new = replace(
         schedule, cron=expression, created=now, next_fire=cron.next_fire(expression, zone, now)
     )
+    _check_kept(new)
     _check_file(new, now)
     schedules.add(new)
     return new
+
+
+def _check_kept(schedule: Schedule) -> None:
+    """Refuse what would put a secret into the file of schedules, and among a process's words, or
+    names no cluster. Raises UsageError."""
+    said = dict(setting.partition("=")[::2] for setting in schedule.settings)
+    secrets.check_none(
+        {"--set": said, "--submit": schedule.address or ""},
+        f"schedule {schedule.name}",
+        "be kept with the schedule and shown among the machine's processes.\n"
+        "  set it in the environment of  gristmill schedule run , which hands it on",
+    )
+    if schedule.address is not None:
+        from jobs.clusters.server import address_of  # imports Ray
+
+        address_of(schedule.address)
 
 
 def _check_file(schedule: Schedule, now: float) -> None:
@@ -87,6 +108,8 @@ def backfill(schedules: Schedules, name: str, span: tuple[str, str], now: float)
         raise UsageError(f"--to {span[1]} lies before --from {span[0]}")
     if stop > now:
         raise UsageError(f"--to {span[1]} has not come yet; the schedule itself sees to that")
+    if re.fullmatch(DAY, span[1]):
+        stop = min(moment(f"{span[1]}T23:59:59", "--to", zone), now)
     ahead = cron.fires(schedule.cron, zone, start - 1)
     if len(list(islice(takewhile(lambda t: t <= stop, ahead), MOST_FILLED + 1))) > MOST_FILLED:
         raise UsageError(

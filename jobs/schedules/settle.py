@@ -38,6 +38,13 @@ def settle(schedules: Schedules, fire: Fire, ended: Ended, now: float) -> Fire |
         return settled
 
 
+def has_failed(fire: Fire) -> bool:
+    """Whether a fire's last attempt failed, also where a retry waits; a busy output is no failure,
+    nor is a fire that has not run."""
+    waits = fire.state == DUE and fire.attempts > 0 and BUSY not in fire.reason
+    return fire.state == FAILED or waits
+
+
 def verdict(schedule: Schedule | None, fire: Fire, ended: Ended, now: float) -> dict[str, Any]:
     """The state that follows, and its reason."""
     if ended.code == 0:

@@ -7,7 +7,8 @@ from pathlib import Path
 from actors.errors import UsageError
 from jobs.schedules.schedule import Fire
 from jobs.schedules.store import Schedules
-from jobs.webhook import tell
+from jobs.schedules.ticks import timed
+from jobs.telling.webhook import tell
 
 
 def tell_failed(schedules: Schedules, fire: Fire) -> threading.Thread | None:
@@ -18,7 +19,8 @@ def tell_failed(schedules: Schedules, fire: Fire) -> threading.Thread | None:
     if schedule is None:
         return None
     try:
-        pipeline = load(Path(schedule.folder, schedule.file), schedule.settings)
+        settings = [timed(setting, schedule, fire.fire_time) for setting in schedule.settings]
+        pipeline = load(Path(schedule.folder, schedule.file), settings)
     except UsageError:
         return None  # the fire's own error says what is wrong with the file
     if pipeline.notify is None or "failed" not in pipeline.notify.events:

@@ -28,7 +28,7 @@ def _takes_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from jobs.demo import demo
+    from jobs.demo.demo import demo
 
     result = demo(args.folder, cache_folder())
     if args.json:
@@ -56,7 +56,7 @@ def _models(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from jobs.train import load, print_report, train
+    from jobs.training.train import load, print_report, train
 
     training = load(args.file, args.set)
     report = train(training, args.file, cache_folder(), args.fresh)

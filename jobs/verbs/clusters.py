@@ -20,7 +20,7 @@ def _takes_cluster(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from jobs.clusters import check, print_check
+    from jobs.clusters.check import check, print_check
 
     report = check(args.file)
     print_json(report) if args.json else print_check(report)

@@ -52,9 +52,11 @@ def _takes_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from jobs.interrupts import heeded
+    from jobs.outcome import Options
     from jobs.progress import Progress, print_summary
-    from jobs.run import Options, run
-    from jobs.telling import telling_refusal
+    from jobs.run import run
+    from jobs.telling.telling import telling_refusal
     from pipelines.file import load
 
     options = Options(
@@ -68,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         args.lineage_parent,
     )
     pipeline = load(args.file, args.set)
-    with telling_refusal(pipeline):
+    with telling_refusal(pipeline), heeded():
         ready = planned(args, pipeline)
     with Progress() as progress:
         outcome = run(ready, options, progress, progress.say)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.verbs.verb import Verb, positive, prepared, print_json, takes_file
 
 if TYPE_CHECKING:
-    from jobs.calibrate import Place
+    from jobs.planning.calibrate import Place
 
 
 def _takes_plan(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +42,9 @@ def _amount(text: str) -> float:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from jobs.calibrate import Place, calibrated
-    from jobs.estimate import print_calibration
-    from jobs.plan import look, plan_report, print_plan
+    from jobs.planning.calibrate import Place, calibrated
+    from jobs.planning.estimate import print_calibration
+    from jobs.planning.plan import look, plan_report, print_plan
 
     place = _place(args)
     ready = prepared(args)
@@ -64,8 +64,8 @@ def _plan(args: argparse.Namespace) -> int:
 def _place(args: argparse.Namespace) -> "Place | None":
     """The machines that are meant; None where none is named. Raises UsageError."""
     from actors.errors import UsageError
-    from jobs.calibrate import Place
-    from jobs.capacity import meant, of_cluster
+    from jobs.clusters.capacity import meant, of_cluster
+    from jobs.planning.calibrate import Place
 
     sized = {n: v for n in ("cpus", "gpus", "nodes") if (v := getattr(args, n)) is not None}
     ways = [f"--{n}" for n in ("address", "cluster") if getattr(args, n)] + [

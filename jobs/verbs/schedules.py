@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.plain import plain
-from jobs.verbs.verb import Group, Takes, Verb, positive, print_json, say, takes_file, takes_json
+from jobs.verbs.verb import (
+    Group,
+    Takes,
+    Verb,
+    duration,
+    positive,
+    print_json,
+    say,
+    some_time,
+    takes_file,
+    takes_json,
+    whole,
+)
 
 if TYPE_CHECKING:
     from jobs.schedules.schedule import Fire, Schedule
@@ -22,6 +34,16 @@ CORES_A_RUN = 2
 def _home() -> Path:
     """Where schedules are kept: $GRISTMILL_HOME, or ~/.local/share/gristmill."""
     return Path(os.environ.get("GRISTMILL_HOME") or Path.home() / ".local/share/gristmill")
+
+
+def _make_home() -> None:
+    """Make the folder of schedules and of what their runs print, for nobody else to read."""
+    from actors.errors import RunFailed
+
+    try:
+        _home().mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFailed(f"{_home()}: schedules cannot be kept here: {error.strerror}") from None
 
 
 def _takes_db(parser: argparse.ArgumentParser) -> None:
@@ -58,17 +80,25 @@ def _takes_add(parser: argparse.ArgumentParser) -> None:
         default="latest",
         help="which fires run that came while no scheduler ran (latest)",
     )
-    parser.add_argument("--jitter", default="0s", metavar="5m", help="start up to so much later")
-    parser.add_argument("--time-limit", metavar="2h", help="end a run that takes longer")
-    parser.add_argument("--retries", type=_count, default=3, metavar="N", help="on failure (3)")
-    parser.add_argument("--backoff", default="1m", metavar="1m", help="before the first; doubles")
+    parser.add_argument(
+        "--jitter", type=duration, default=0.0, metavar="5m", help="start up to so much later"
+    )
+    parser.add_argument(
+        "--time-limit", type=some_time, metavar="2h", help="end a run that takes longer"
+    )
+    parser.add_argument("--retries", type=whole, default=3, metavar="N", help="on failure (3)")
+    parser.add_argument(
+        "--backoff", type=duration, default=60.0, metavar="1m", help="before the first; doubles"
+    )
     parser.add_argument("--pause-after", type=positive, metavar="N", help="failures in a row")
 
 
 def _takes_backfill(parser: argparse.ArgumentParser) -> None:
     _takes_name(parser)
     parser.add_argument("--from", dest="start", required=True, metavar="TIME", help="2026-01-31")
-    parser.add_argument("--to", dest="stop", required=True, metavar="TIME", help="and up to this")
+    parser.add_argument(
+        "--to", dest="stop", required=True, metavar="TIME", help="up to this; a day is taken whole"
+    )
 
 
 def _takes_history(parser: argparse.ArgumentParser) -> None:
@@ -86,15 +116,11 @@ def _takes_run(parser: argparse.ArgumentParser) -> None:
     _takes_db(parser)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"should be a whole number, 0 or more (got {text!r})")
-    return int(text)
-
-
 def _schedules(args: argparse.Namespace) -> "Schedules":
     from jobs.schedules.store import Schedules
 
+    if args.db is None:
+        _make_home()
     return Schedules((args.db or _home() / "schedules.db").absolute())
 
 
@@ -106,7 +132,6 @@ def _now() -> float:
 
 def _wanted(args: argparse.Namespace) -> "Schedule":
     """The schedule that the arguments of `add` describe. Raises UsageError."""
-    from jobs.schedules.durations import seconds
     from jobs.schedules.schedule import Schedule
 
     return Schedule(
@@ -119,10 +144,10 @@ def _wanted(args: argparse.Namespace) -> "Schedule":
         address=args.submit,
         overlap=args.overlap,
         catch_up=args.catch_up,
-        jitter=seconds(args.jitter, "--jitter"),
-        time_limit=seconds(args.time_limit, "--time-limit") if args.time_limit else None,
+        jitter=args.jitter,
+        time_limit=args.time_limit,
         retries=args.retries,
-        backoff=seconds(args.backoff, "--backoff"),
+        backoff=args.backoff,
         pause_after=args.pause_after,
     )
 
@@ -187,7 +212,8 @@ def _backfill(args: argparse.Namespace) -> int:
     from jobs.schedules.manage import backfill
 
     count = backfill(_schedules(args), args.name, (args.start, args.stop), _now())
-    said = f"{args.name}: {count:,} fires of the past will run, one after the other"
+    fires = "fire" if count == 1 else "fires"
+    said = f"{args.name}: {count:,} {fires} of the past will run, one after the other"
     return _say(args, said, {"schedule": args.name, "fires": count})
 
 
@@ -201,13 +227,14 @@ def _history(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from jobs.schedules.loop import Loop
+    from jobs.schedules.settle import has_failed
     from jobs.schedules.telling import tell_failed
 
     schedules = _schedules(args)
-    failed = []
+    failed: dict[tuple[str, int], bool] = {}
 
     def heard(fire: "Fire") -> None:
-        failed.extend([fire] if fire.state == "failed" else [])
+        failed[fire.schedule, fire.fire_time] = has_failed(fire)
         _print_event(schedules, fire, args.json)
 
     def notify(fire: "Fire") -> None:
@@ -218,11 +245,11 @@ def _run(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: loop.drain())
     if not args.once:
         count = len(schedules.all())
-        say(f"{count} schedules of {schedules.path}; Ctrl-C ends")
+        say(f"{count} schedule{'' if count == 1 else 's'} of {schedules.path}; Ctrl-C ends")
         loop.run()
         return INTERRUPTED if loop.interrupted else 0
     loop.once()
-    return INTERRUPTED if loop.interrupted else int(bool(failed))
+    return INTERRUPTED if loop.interrupted else int(any(failed.values()))
 
 
 def _print_event(schedules: "Schedules", fire: "Fire", as_json: bool) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.verbs.verb import Group, Verb, cache_folder, positive, say, takes_file
+from jobs.verbs.verb import Group, Verb, cache_folder, positive, say, some_time, takes_file
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
@@ -29,7 +29,7 @@ def _takes_service(parser: argparse.ArgumentParser) -> None:
         "--max-waiting", type=positive, metavar="N", help="most requests under way (128)"
     )
     parser.add_argument(
-        "--timeout", type=positive, metavar="SECONDS", help="longest that one may take (60)"
+        "--timeout", type=some_time, metavar="1m", help="longest that one may take (60)"
     )
 
 

@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.plain import plain
-from jobs.verbs.verb import Verb, cache_folder, positive, print_json, say, takes_file, takes_json
+from jobs.verbs.verb import (
+    Verb,
+    cache_folder,
+    positive,
+    print_json,
+    say,
+    some_time,
+    takes_file,
+    takes_json,
+)
 
 if TYPE_CHECKING:
-    from jobs.following import Patience
-    from jobs.server import Job, Server
+    from jobs.clusters.following import Patience
+    from jobs.clusters.server import Job, Server
 
 Does = Callable[[argparse.Namespace], int]
 
@@ -31,9 +40,9 @@ def _takes_job(parser: argparse.ArgumentParser) -> None:
 
 
 def _takes_patience(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--timeout", type=positive, metavar="S", help="wait S seconds at most")
+    parser.add_argument("--timeout", type=some_time, metavar="2h", help="wait so long at most")
     parser.add_argument(
-        "--pending-timeout", type=positive, metavar="S", help="S seconds at most for it to start"
+        "--pending-timeout", type=some_time, metavar="5m", help="so long at most for it to start"
     )
 
 
@@ -90,13 +99,13 @@ def _takes_stop(parser: argparse.ArgumentParser) -> None:
 
 
 def _server(args: argparse.Namespace) -> "Server":
-    from jobs.server import Server
+    from jobs.clusters.server import Server
 
     return Server(args.address)
 
 
 def _patience(args: argparse.Namespace) -> "Patience":
-    from jobs.following import Patience
+    from jobs.clusters.following import Patience
 
     return Patience(args.timeout, args.pending_timeout)
 
@@ -117,7 +126,7 @@ def _leaving(does: Does) -> Does:
 
 def _submit(args: argparse.Namespace) -> int:
     from actors.errors import UsageError
-    from jobs.submission import Flags, check_here, order, submit
+    from jobs.clusters.submission import Flags, check_here, order, submit
 
     if (args.timeout or args.pending_timeout) and not args.wait:
         raise UsageError("--timeout and --pending-timeout say how long to wait: add  --wait")
@@ -144,7 +153,7 @@ def _submit(args: argparse.Namespace) -> int:
 
 def _to_the_end(args: argparse.Namespace, server: "Server", more: dict[str, object]) -> int:
     """Read along on stderr until the job ends; returns its exit code."""
-    from jobs.following import follow
+    from jobs.clusters.following import follow
 
     job = follow(server, args.id, _write_to(sys.stderr), _patience(args))
     if args.json:
@@ -153,7 +162,7 @@ def _to_the_end(args: argparse.Namespace, server: "Server", more: dict[str, obje
 
 
 def _status(args: argparse.Namespace) -> int:
-    from jobs.submission import rows_in
+    from jobs.clusters.submission import rows_in
 
     server = _server(args)
     if args.id is None:
@@ -171,7 +180,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _logs(args: argparse.Namespace) -> int:
-    from jobs.following import follow
+    from jobs.clusters.following import follow
 
     server = _server(args)
     write = _write_to(sys.stdout)
@@ -182,7 +191,7 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _wait(args: argparse.Namespace) -> int:
-    from jobs.following import wait
+    from jobs.clusters.following import wait
 
     job = wait(_server(args), args.id, _patience(args))
     if args.json:
@@ -191,8 +200,8 @@ def _wait(args: argparse.Namespace) -> int:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    from jobs.following import Patience, wait
-    from jobs.submission import STOP_SECONDS
+    from jobs.clusters.following import Patience, wait
+    from jobs.clusters.submission import STOP_SECONDS
 
     server = _server(args)
     before = job = server.job(args.id)
@@ -236,7 +245,10 @@ def _print_jobs(jobs: "list[Job]") -> None:
         console.print("no jobs of gristmill on this cluster since it was started")
         return
     table = Table(box=None)
-    for name in ("job", "state", "since", "exit", "file", "output"):
+    # An id that is folded cannot be copied; 40 characters leave room for the rest of 80.
+    whole = all(len(job.id) <= 40 for job in jobs)
+    table.add_column("job", overflow="fold", no_wrap=whole)
+    for name in ("state", "since", "exit", "file", "output"):
         table.add_column(name, overflow="fold")
     for job in jobs:
         code = "" if job.exit_code is None else str(job.exit_code)

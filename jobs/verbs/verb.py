@@ -71,6 +71,33 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Read a whole number, also 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"should be a whole number, 0 or more (got {text!r})")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """Read a duration, in seconds."""
+    from jobs.schedules.durations import seconds
+
+    try:
+        return seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"should be a duration, as 90s, 5m, 2h, 1h30m, or seconds (got {text!r})"
+        ) from None
+
+
+def some_time(text: str) -> float:
+    """Read a duration that is more than nothing, in seconds."""
+    found = duration(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"should be longer than nothing (got {text!r})")
+    return found
+
+
 def cache_folder() -> Path:
     """Where embedded models are kept: $GRISTMILL_CACHE, or ~/.cache/gristmill."""
     return Path(os.environ.get("GRISTMILL_CACHE") or Path.home() / ".cache" / "gristmill")

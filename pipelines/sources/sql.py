@@ -17,11 +17,11 @@ from pydantic import Field
 from actors.errors import SourceFailed, UsageError, nearest
 from pipelines.sources.base import Answered, Changed, Source, answer
 from pipelines.sources.columns import agree, offered
+from pipelines.sources.databases.database import Asked, Database, Print
+from pipelines.sources.databases.ranges import Range, cut, gaps, ranges_of
+from pipelines.sources.databases.sqlite import sqlite
+from pipelines.sources.databases.values import table_of
 from pipelines.sources.listing import shown
-from pipelines.sources.sql_database import Asked, Database, Print
-from pipelines.sources.sql_ranges import Range, cut, gaps, ranges_of
-from pipelines.sources.sql_sqlite import sqlite
-from pipelines.sources.sql_values import table_of
 from pipelines.sources.tables import note_of
 from pipelines.units import Extent, SourceFile, Span
 
@@ -109,7 +109,7 @@ class Sql(Source):
         asked = Asked(self.table, self.key, self.cursor)
         if found := _SQLITE.match(url):
             return sqlite(found[1], asked)
-        from pipelines.sources.sql_postgres import postgres  # its package is an extra
+        from pipelines.sources.databases.postgres import postgres  # its package is an extra
 
         return postgres(url, asked)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import GristmillError, RunFailed, UsageError
-from jobs import secrets
-from jobs.bundle import Bundle, bundle, check_own_stages
+from jobs.clusters import secrets
+from jobs.clusters.bundle import Bundle, bundle, check_own_stages
+from jobs.clusters.reach import check_reach, local_paths
+from jobs.clusters.server import MARK, Job, Server
 from jobs.prepare import prepare
-from jobs.reach import check_reach, local_paths
-from jobs.server import MARK, Job, Server
 from pipelines.file import load
 from pipelines.ledger import read_ledger
 from pipelines.plan import check_options
@@ -80,7 +80,7 @@ def order(file: Path, flags: Flags) -> Order:
     content = _hash([data, words[2:]])
     return Order(
         id=flags.id or f"{pipeline.name}-{content[:10]}",
-        entrypoint="exec python3 -m jobs.driver " + shlex.join(words),
+        entrypoint="exec python3 -m jobs.clusters.driver " + shlex.join(words),
         bundle=bundle(root, inside, excludes),
         metadata=_metadata(pipeline, file, content),
         references=secrets.references(flags.secrets),

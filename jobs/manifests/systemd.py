@@ -4,18 +4,15 @@ import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from actors.errors import UsageError
+from jobs.manifests.wishes import Wishes
 from jobs.schedules.cron import SOME_DAY
-
-if TYPE_CHECKING:
-    from jobs.manifests import Wishes
 
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
-def files(name: str, path: Path, wishes: "Wishes") -> dict[str, str]:
+def files(name: str, path: Path, wishes: Wishes) -> dict[str, str]:
     """The service and its timer, file name -> text. Raises UsageError."""
     if not str(path.resolve()).isprintable():
         raise UsageError(f"--to systemd: {str(path.resolve())!r} cannot stand in a unit; rename it")
@@ -25,10 +22,10 @@ def files(name: str, path: Path, wishes: "Wishes") -> dict[str, str]:
     }
 
 
-def _service(name: str, path: Path, wishes: "Wishes") -> str:
+def _service(name: str, path: Path, wishes: Wishes) -> str:
     words = [sys.executable, "-m", "jobs.cli", "run", str(path.resolve())]
     command = " ".join(_quoted(word) for word in words)
-    limit = f"RuntimeMaxSec={wishes.time_limit}\n" if wishes.time_limit else ""
+    limit = f"RuntimeMaxSec={wishes.time_limit:g}\n" if wishes.time_limit else ""
     return (
         "[Unit]\n"
         f"Description=Gristmill pipeline {name}\n"
@@ -53,9 +50,11 @@ def _quoted(word: str) -> str:
     return '"' + escaped.replace("%", "%%").replace("$", "$$") + '"'
 
 
-def _timer(name: str, wishes: "Wishes") -> str:
+def _timer(name: str, wishes: Wishes) -> str:
     times = "".join(f"OnCalendar={when}\n" for when in calendar(wishes.cron or "", wishes.tz))
-    jitter = f"RandomizedDelaySec={wishes.jitter}\nFixedRandomDelay=true\n" if wishes.jitter else ""
+    jitter = (
+        f"RandomizedDelaySec={wishes.jitter:g}\nFixedRandomDelay=true\n" if wishes.jitter else ""
+    )
     caught = "false" if wishes.catch_up == "none" else "true"
     return (
         "[Unit]\n"

@@ -19,7 +19,7 @@ from pipelines.spec import Pipeline
 from pipelines.store import OURS
 
 CODE = ("actors", "pipelines", "jobs")
-HOME = Path(__file__).parent.parent
+HOME = Path(__file__).parent.parent.parent
 """Where our own packages lie: a checkout, or site-packages."""
 
 MOST_BYTES = 100 * 2**20

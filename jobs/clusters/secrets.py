@@ -16,7 +16,7 @@ from actors.errors import UsageError
 VARIABLE = "GRISTMILL_SECRETS"
 """Environment variable of the job's processes: the references, as JSON."""
 
-HOOK = "jobs.secrets.apply"
+HOOK = "jobs.clusters.secrets.apply"
 """What Ray calls when a worker of the job starts."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,15 +68,20 @@ def _value(name: str, where: str) -> str:
         ) from None
 
 
-def check_none(data: Any, file: str) -> None:
-    """Refuse a pipeline with a password or a key in it. Raises UsageError, which names the place
-    and not the value."""
+SENT = (
+    "be stored with the job.\n  take it out, and say where the cluster finds it, as in\n"
+    "    --secret AWS_SECRET_ACCESS_KEY=file:/run/secrets/aws"
+)
+"""What would become of a secret that is sent with a job, and what to do."""
+
+
+def check_none(data: Any, file: str, otherwise: str = SENT) -> None:
+    """Refuse data with a password or a key in it. Raises UsageError, which names the place and not
+    the value; `otherwise` says what would become of it, and what to do."""
     places = [".".join(where) for where in _found(data, ())]
     if places:
         raise UsageError(
-            f"{file}: {', '.join(places)} holds a password or a key, which would be stored with "
-            "the job.\n  take it out, and say where the cluster finds it, as in\n"
-            "    --secret AWS_SECRET_ACCESS_KEY=file:/run/secrets/aws"
+            f"{file}: {', '.join(places)} holds a password or a key, which would {otherwise}"
         )
 
 

@@ -5,24 +5,20 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.errors import GristmillError
-from jobs.lineage import Counts, Lineage
-from jobs.webhook import tell
+from jobs.outcome import Options, Outcome
+from jobs.prepare import Prepared
+from jobs.telling.lineage import Counts, Lineage
+from jobs.telling.webhook import tell
 from pipelines.notify import Event
 from pipelines.plan import Plan
 from pipelines.spec import Pipeline
 
-if TYPE_CHECKING:
-    from jobs.prepare import Prepared
-    from jobs.run import Options, Outcome
-
 
 @contextlib.contextmanager
-def telling(
-    prepared: "Prepared", options: "Options", run: str
-) -> Iterator[Callable[["Outcome"], None]]:
+def telling(prepared: Prepared, options: Options, run: str) -> Iterator[Callable[[Outcome], None]]:
     """Tell of the run inside; call what is yielded with its outcome.
 
     Raises UsageError if the lineage file cannot be written, and whatever the run raises.
@@ -65,9 +61,7 @@ def tell_failure(pipeline: Pipeline, error: GristmillError, **known: Any) -> Non
     _post(pipeline, "failed", {**known, **said})
 
 
-def _tell_end(
-    plan: Plan, lineage: Lineage | None, outcome: "Outcome", known: dict[str, Any]
-) -> None:
+def _tell_end(plan: Plan, lineage: Lineage | None, outcome: Outcome, known: dict[str, Any]) -> None:
     event, message = _ended(outcome)
     if lineage is not None:
         did = outcome.status
@@ -86,7 +80,7 @@ def _tell_end(
     _post(plan.pipeline, event, {**known, **said})
 
 
-def _ended(outcome: "Outcome") -> tuple[Event, str]:
+def _ended(outcome: Outcome) -> tuple[Event, str]:
     """Which event an outcome is, and a sentence that says why."""
     if outcome.fails_gates and outcome.verdict is not None:
         found = (
@@ -110,7 +104,7 @@ def _post(pipeline: Pipeline, event: Event, said: dict[str, Any]) -> None:
     tell(pipeline.notify, {**about, **said, "stopped": time.time()})
 
 
-def _lineage(prepared: "Prepared", options: "Options", run: str) -> Lineage | None:
+def _lineage(prepared: Prepared, options: Options, run: str) -> Lineage | None:
     plan = prepared.plan
     written = plan.pipeline.lineage
     file = Path(options.lineage) if options.lineage else written and plan.base / written

@@ -4,7 +4,9 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,8 @@ from typing import Any, TextIO
 import psutil
 
 from actors.errors import RunFailed
-from jobs.machines import machines
+from jobs.clusters.machines import machines
+from jobs.interrupts import heeded
 from pipelines.machines import Machines
 
 OBJECT_STORE_SHARE, OBJECT_STORE_MOST = 0.2, 4 * 2**30
@@ -23,6 +26,8 @@ OBJECT_STORE_SHARE, OBJECT_STORE_MOST = 0.2, 4 * 2**30
 RAY_PRINTS = "ray_listen_error_messages"
 """The thread in which Ray prints to a driver's standard output, whatever it is told."""
 
+ANSWER_SECONDS = 10.0
+"""How long a machine may take to accept a connection: a busy head takes seconds."""
 
 LEAVE_SECONDS = 5.0
 """Time in which the processes of our own Ray end by themselves; they take one or two."""
@@ -34,10 +39,12 @@ def connected(address: str | None) -> Iterator[Machines]:
 
     Raises RunFailed when there is no Ray at `address`, or none can be started.
     """
-    import ray
+    with heeded():
+        import ray
 
     own = not ray.is_initialized()
     session = ""
+    before = _children()
     with contextlib.redirect_stdout(_NotOfRay(sys.stdout)):
         try:
             if own:
@@ -45,19 +52,25 @@ def connected(address: str | None) -> Iterator[Machines]:
             yield machines(shared=own and address is not None)
         finally:
             if own:
-                family = [] if address else _family(session)
+                family = [] if address else _family(session, before)
                 # What Ray has not printed yet of lost machines, it prints now.
                 with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
                     ray.shutdown()
                 end_left(family)
 
 
-def _family(session: str) -> list[psutil.Process]:
-    """The processes of the Ray that this process started: those of its session, and their own."""
+def _children() -> list[psutil.Process]:
+    return list(psutil.Process().children())
+
+
+def _family(session: str, before: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """The processes of the Ray that this process started: those of its session, and their own; of
+    one whose start was interrupted, all that were not there before."""
     found: list[psutil.Process] = []
-    for child in psutil.Process().children():
+    for child in _children():
         with contextlib.suppress(psutil.Error):
-            if session and session in " ".join(child.cmdline()):
+            ours = session in " ".join(child.cmdline()) if session else child not in before
+            if ours:
                 found += [child, *child.children(recursive=True)]
     return found
 
@@ -104,7 +117,8 @@ def _start(address: str | None) -> str:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     local = {"include_dashboard": False, "object_store_memory": object_store_bytes()}
     where = f"at {address}" if address else "on this machine"
-    with _Starting(where), _no_stderr(), _own_sigterm():
+    check_answers(address or "")
+    with heeded(), _Starting(where), _no_stderr(), _own_sigterm():
         joined = ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
@@ -112,6 +126,23 @@ def _start(address: str | None) -> str:
             **({} if address else local),
         )
     return str(joined.address_info.get("session_dir") or "")
+
+
+def check_answers(address: str) -> None:
+    """Refuse a host and port where nothing listens: Ray itself tries for minutes, and says nothing.
+
+    Raises RunFailed.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d{1,5})", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), ANSWER_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise RunFailed(
+            f"Ray cannot be reached at {address}: {error}.\n  give what  ray start --head  printed "
+            "there, HOST:6379 unless it was told otherwise; or  --address auto  on its machine"
+        ) from None
 
 
 class _Starting:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.errors import UsageError, nearest
+from pipelines.sources.databases.database import DIGITS, FETCHED, Asked, Database, Print
+from pipelines.sources.databases.ranges import Range
+from pipelines.sources.databases.sqlite import not_unique
+from pipelines.sources.databases.values import Unreadable
 from pipelines.sources.listing import shown
-from pipelines.sources.sql_database import DIGITS, FETCHED, Asked, Database, Print
-from pipelines.sources.sql_ranges import Range
-from pipelines.sources.sql_sqlite import not_unique
-from pipelines.sources.sql_values import Unreadable
 from pipelines.sources.tables import not_installed
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from actors.errors import ClusterFailed, ClusterSilent, UsageError, nearest
+from pipelines.sources.listing import shown
 
 PORT = 8265
 """Where Ray's dashboard, which has the job server, listens unless told otherwise."""
@@ -28,6 +30,11 @@ TIMEOUT_SECONDS = (10.0, 60.0)
 
 MARK = "gristmill"
 """Key of the metadata that tells jobs of ours, with the version that submitted them."""
+
+NO_AGENT = "No available agent to submit job"
+AGENT_SECONDS = 60.0
+"""What a head says that answers and takes no jobs yet, and how long to ask again: the part of it
+that takes them comes up seconds after its port, and later still on a busy machine."""
 
 NOISY = (sdk.__name__, dashboard_sdk.__name__, "ray._private.runtime_env.packaging")
 """Loggers of Ray that tell each upload and each connection that closes."""
@@ -86,7 +93,7 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]
 
 
 class Server:
-    """A connected job server.
+    """A connected job server; `address` is where, without a user and a password.
 
     All methods raise ClusterFailed, and ClusterSilent when it does not answer; those that take an
     id raise UsageError when there is no such job.
@@ -94,14 +101,15 @@ class Server:
 
     def __init__(self, given: str | None) -> None:
         """Connect to the address that is given, or that the environment names."""
-        self.address = address_of(given)
+        address = address_of(given)
+        self.address = shown(address)
         # Ray's client prefers these variables to the address that it is given.
-        os.environ["RAY_API_SERVER_ADDRESS"] = self.address
+        os.environ["RAY_API_SERVER_ADDRESS"] = address
         for name in NOISY:
             logging.getLogger(name).setLevel(logging.ERROR)
         with _asking(self.address):
             try:
-                self._client = _Client(self.address)
+                self._client = _Client(address)
                 theirs = self._client.cluster_version()
             except (RuntimeError, ValueError, KeyError, TypeError) as error:
                 raise ClusterFailed(_no_job_server(self.address, error)) from None
@@ -132,20 +140,21 @@ class Server:
         metadata: Mapping[str, str],
     ) -> bool:
         """Start a job, or find that there is one of this id already: False."""
+        job: dict[str, Any] = {"submission_id": id, "entrypoint": entrypoint}
+        job |= {"runtime_env": dict(runtime_env), "metadata": dict(metadata)}
+        deadline = time.monotonic() + AGENT_SECONDS
         with self._asked():
-            try:
-                self._client.submit_job(
-                    entrypoint=entrypoint,
-                    submission_id=id,
-                    runtime_env=dict(runtime_env),
-                    metadata=dict(metadata),
-                )
-            except RuntimeError as error:
-                # An HTTP 500 with the server's traceback; there is no code that tells it apart.
-                if f"submission_id {id} already exists" in str(error):
-                    return False
-                raise
-        return True
+            while True:
+                try:
+                    self._client.submit_job(**job)
+                    return True
+                except RuntimeError as error:
+                    # An HTTP 500 with a sentence or a traceback; no code tells these two apart.
+                    if f"submission_id {id} already exists" in str(error):
+                        return False
+                    if NO_AGENT not in str(error) or time.monotonic() > deadline:
+                        raise
+                time.sleep(1)
 
     def stop(self, id: str) -> None:
         """Ask a job to end, as by SIGTERM; it may take a while."""
@@ -199,7 +208,8 @@ def address_of(given: str | None) -> str:
     host = urlsplit(address if "://" in address else f"ray://{address}").hostname
     if not host or not re.match("ray://|[^:]*:[0-9]+$|[^:/]+$", address):
         raise UsageError(
-            f"{address!r} is no address of a cluster.\n  write, for example:  --address {DEFAULT}"
+            f"{shown(address)!r} is no address of a cluster.\n"
+            f"  write, for example:  --address {DEFAULT}"
         )
     return f"http://{host}:{PORT}"
 
@@ -248,10 +258,9 @@ def _asking(address: str) -> Iterator[None]:
     except (requests.RequestException, ConnectionError) as error:
         raise ClusterSilent(_silent(address, error)) from None
     except RuntimeError as error:
-        said = [line for line in str(error).splitlines() if line.strip(" .")]
-        raise ClusterSilent(
-            f"the job server at {address} failed: {said[0][:300]} {said[-1][:300]}"
-        ) from None
+        said = [line[:300] for line in str(error).splitlines() if line.strip(" .")] or [repr(error)]
+        ends = dict.fromkeys((said[0], said[-1]))
+        raise ClusterSilent(f"the job server at {address} failed: {' '.join(ends)}") from None
 
 
 def _refused(address: str, error: Exception) -> str:

@@ -48,6 +48,12 @@ class Look:
             for start, stop in remaining(self.rows[file.name], self.ledger.answered(file))
         ]
 
+    @property
+    def anew(self) -> list[Stretch]:
+        """The rows of changed files that are answered again, under on_change: reprocess."""
+        changed = (f for f in self.files.changed if f.name in self.rows)
+        return [(file, 0, self.rows[file.name]) for file in changed]
+
 
 def look(prepared: Prepared) -> Look:
     """Look at the output, and open each file that has something new. Raises UsageError."""
@@ -60,7 +66,8 @@ def look(prepared: Prepared) -> Look:
     check_changes(plan.pipeline, files)
     check_deletions(plan.pipeline, ledger, files)
     source = arrivals_of(plan.pipeline, files, prepared.waiting)
-    return Look(ledger, files, source, *rows_of(prepared, files.todo))
+    again = files.changed if plan.pipeline.on_change == "reprocess" else ()
+    return Look(ledger, files, source, *rows_of(prepared, (*files.todo, *again)))
 
 
 def plan_report(prepared: Prepared, seen: Look | None = None) -> dict[str, Any]:
@@ -78,7 +85,9 @@ def plan_report(prepared: Prepared, seen: Look | None = None) -> dict[str, Any]:
         "deleted files": list(source.deleted),
         "dropped files": list(source.dropped),
         "drifted files": drifted,
-        "new": sum(stop - start for _, start, stop in seen.new),
+        "anew files": len(seen.anew),
+        "new": count(seen.new),
+        "anew": count(seen.anew),
         "done": ledger.rows,
         "rejected": ledger.rejected,
         "held": sum(f.rows for f in ledger.footers if f.name in ledger.held),
@@ -87,6 +96,11 @@ def plan_report(prepared: Prepared, seen: Look | None = None) -> dict[str, Any]:
         "columns": {f.name: str(f.type) for f in plan.columns},
         "output": prepared.store.shown,
     }
+
+
+def count(stretches: Sequence[Stretch]) -> int:
+    """Rows of these stretches."""
+    return sum(stop - start for _, start, stop in stretches)
 
 
 def rows_of(
@@ -123,7 +137,8 @@ def _stage(step: Step) -> dict[str, Any]:
 def _counts(report: dict[str, Any]) -> dict[str, int]:
     """The files that are no plain work, by sort."""
     named = {sort: len(report[f"{sort} files"]) for sort in ("waiting", "deleted", "dropped")}
-    return {**named, "changed": report["changed files"], "drifted": len(report["drifted files"])}
+    changed = report["changed files"] - report["anew files"]
+    return {**named, "changed": changed, "drifted": len(report["drifted files"])}
 
 
 def print_plan(report: dict[str, Any]) -> None:
@@ -147,6 +162,10 @@ def print_plan(report: dict[str, Any]) -> None:
             f"  pool    {pool['min']} to {pool['max'] or 'as many as fit'} actors {wants or ''}"
         )
     console.print(f"\nwrites {', '.join(report['columns'])}\nto     {report['output']}")
+    if report["anew files"]:
+        files = f"{report['anew files']:,} changed file{'s' if report['anew files'] > 1 else ''}"
+        rows = f"{report['anew']:,} row{'' if report['anew'] == 1 else 's'}"
+        console.print(f"{files} will be answered anew ({rows})")
     for line in sentences(_counts(report)):
         console.print(line)
     for name, why in (report["drifted files"] | report["broken files"]).items():

@@ -1,4 +1,4 @@
-"""What a submitted job starts on the cluster's head: `python3 -m jobs.driver run FILE ...`.
+"""What a submitted job starts on the head: `python3 -m jobs.clusters.driver run FILE ...`.
 
 `python3` is whatever stands first in the PATH of the head's Ray, which need not be the Python that
 Ray runs on (an environment that was not activated, pyenv, conda). So this file imports nothing but
@@ -23,10 +23,10 @@ def main() -> int:
     """Run a verb of the command line on Ray's Python; returns the exit code."""
     if sys.argv[1:2] != [HERE]:
         python = ray_python(os.getppid()) or sys.executable
-        os.execv(python, [python, "-m", "jobs.driver", HERE, *sys.argv[1:]])
+        os.execv(python, [python, "-m", "jobs.clusters.driver", HERE, *sys.argv[1:]])
     from actors.errors import GristmillError
-    from jobs import secrets
     from jobs.cli import main as command_line
+    from jobs.clusters import secrets
 
     try:
         secrets.apply()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from jobs.texts import STORIES, Entity, Story
+from jobs.demo.texts import STORIES, Entity, Story
 
 WIDTH, HEIGHT = 1000, 1414  # A4 at 121 dpi: what a quick office scan has
 MARGIN = 80

@@ -9,9 +9,9 @@ import psutil
 
 from actors.errors import UsageError
 from actors.supervisor import machine_memory
-from jobs.clusters import groups, read_cluster
-from jobs.machines import MOST_OF_A_TYPE
-from jobs.session import object_store_bytes
+from jobs.clusters.check import groups, read_cluster
+from jobs.clusters.machines import MOST_OF_A_TYPE
+from jobs.clusters.session import object_store_bytes
 from pipelines.host import this_host
 from pipelines.machines import Machine, Machines
 

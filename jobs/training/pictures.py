@@ -9,7 +9,7 @@ from actors.models.folder import content_hash
 from actors.models.reference import config_of, fetch, resolve
 from actors.seeing.backbones import why_no_patches
 from actors.seeing.inspection import side_of
-from jobs.placing import Place, put
+from jobs.training.placing import Place, put
 from pipelines.picture_training import PictureTraining, parts_of
 
 

@@ -13,8 +13,8 @@ from actors.models.folder import content_hash
 from actors.models.reference import config_of, fetch, resolve
 from actors.tables.training import EncoderChoice, Report, Settings
 from actors.tables.training import train as fit
-from jobs.placing import Place, put
-from jobs.train_pictures import print_pictures, train_pictures
+from jobs.training.pictures import print_pictures, train_pictures
+from jobs.training.placing import Place, put
 from pipelines.file import checked, override
 from pipelines.file import read as read_file
 from pipelines.picture_training import PictureTraining

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from actors.errors import UsageError, nearest
-from pipelines.sources.sql_database import DIGITS, Asked, Database, Print, quoted
-from pipelines.sources.sql_ranges import Range
+from pipelines.sources.databases.database import DIGITS, Asked, Database, Print, quoted
+from pipelines.sources.databases.ranges import Range
 
 WAIT = 30.0
 """Seconds to wait for a writer that holds the file."""

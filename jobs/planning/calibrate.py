@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.errors import GristmillError, RunFailed, UsageError
-from jobs.capacity import this_machine
-from jobs.plan import Look, rows_of
+from jobs.clusters.capacity import this_machine
+from jobs.clusters.session import connected
+from jobs.planning.plan import Look, count, rows_of
 from jobs.prepare import Prepared
 from jobs.recording import versions
-from jobs.session import connected
 from pipelines import calibration
 from pipelines.calibration import Calibration
 from pipelines.estimate import Estimate, PoolCost, estimate
@@ -59,7 +59,7 @@ def calibrated(
             found, why = _measure(prepared, seen, rows, place, machines, say)
             calibration.write(prepared.store, found)
         pools = share(plan, machines, found.speed, found.memory(plan))
-    left = sum(stop - start for _, start, stop in seen.new)
+    left = count([*seen.new, *seen.anew])
     costs = [_pool_cost(found, label, pools[label]) for label in found.steps]
     cpus = sum(machine.cpus for machine in machines.all)
     return _report(found, machines, costs, estimate(costs, cpus, left), why)
@@ -104,7 +104,7 @@ def _measure(
     prepared: Prepared, seen: Look, rows: int, place: Place, machines: Machines, say: Say
 ) -> tuple[Calibration, Counter[tuple[str, str]]]:
     plan, start = prepared.plan, time.time()
-    units = lots(plan.pipeline.source, spread(_stretches(prepared, seen), rows, SEED), SEED)
+    units = lots(plan.pipeline.source, spread(_stretches(prepared, seen), rows, SEED))
     if not units:
         raise UsageError("the source has no rows to measure.")
     job = Job(plan, prepared.store, "calibration")
@@ -129,9 +129,10 @@ def _measure(
 
 
 def _stretches(prepared: Prepared, seen: Look) -> list[Stretch]:
-    """The rows that are new, or all where none is."""
-    if seen.new:
-        return seen.new
+    """The rows that a run would answer, or all where there are none."""
+    wanted = [stretch for stretch in (*seen.new, *seen.anew) if stretch[1] < stretch[2]]
+    if wanted:
+        return wanted
     rows, _ = rows_of(prepared, prepared.files)
     return [(file, 0, rows[file.name]) for file in prepared.files if rows.get(file.name)]
 

@@ -10,11 +10,12 @@ import pyarrow.dataset as ds
 
 from actors.errors import UsageError
 from actors.models.embedded import prepare_all
-from jobs.documents import Document, make_documents
+from jobs.demo.documents import Document, make_documents
+from jobs.outcome import Options
 from jobs.prepare import prepare
 from jobs.progress import Progress, print_summary
 from jobs.quality import character_error_rate, entity_f1
-from jobs.run import Options, run
+from jobs.run import run
 from pipelines.file import load
 
 MODELS = (
@@ -39,7 +40,7 @@ def demo(folder: Path, cache: Path) -> dict[str, Any]:
     prepared = prepare(load(folder / RECIPE), RECIPE, folder.resolve(), cache)
     _say("running ocr -> ner -> summarization")
     with Progress() as progress:
-        outcome = run(prepared, Options(), progress)
+        outcome = run(prepared, Options(), progress, progress.say)
     print_summary(outcome)
     result = measure(documents, folder / "out" / "documents")
     _print(result, folder)

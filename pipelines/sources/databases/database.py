@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from pipelines.sources.sql_ranges import Range
+from pipelines.sources.databases.ranges import Range
 
 FETCHED = 1000
 """Rows that come from the server at a time: a few megabytes of ordinary rows."""

@@ -8,16 +8,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from actors.errors import UsageError, nearest
-from jobs import secrets
+from jobs.clusters import secrets
+from jobs.manifests.wishes import Wishes
 from jobs.schedules import cron
 from pipelines.spec import Pipeline
-
-Overlap = Literal["skip", "buffer", "allow"]
-CatchUp = Literal["latest", "all", "none"]
 
 TARGETS = ("rayjob", "cronjob", "raycronjob", "systemd")
 
@@ -40,30 +39,6 @@ NO_RETRY = [2, 3]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for: the schedule and its policies, and the machines.
-
-    Times are seconds; `cron` is None for a job that runs once; `memory` as Kubernetes writes it.
-    """
-
-    cron: str | None = None
-    tz: str = "UTC"
-    overlap: Overlap = "skip"
-    catch_up: CatchUp = "latest"
-    time_limit: int | None = None
-    retries: int | None = None
-    jitter: int = 0
-    image: str = ""
-    namespace: str = "default"
-    claim: str | None = None
-    secret: str | None = None
-    cpus: int = 4
-    memory: str = "16Gi"
-    gpus: int = 0
-    workers: int = 4
-
-
-@dataclass(frozen=True, slots=True)
 class Rendered:
     """Files to apply, name -> text, and what the target cannot do of what was asked for."""
 
@@ -73,7 +48,7 @@ class Rendered:
 
 def render(pipeline: Pipeline, path: Path, target: str, wishes: Wishes) -> Rendered:
     """A pipeline for one target. Raises UsageError."""
-    from jobs import units  # systemd's files have a module of their own
+    from jobs.manifests import systemd
 
     if target not in TARGETS:
         raise UsageError(
@@ -83,7 +58,7 @@ def render(pipeline: Pipeline, path: Path, target: str, wishes: Wishes) -> Rende
     wishes = _timed(wishes)
     _check(pipeline, target, wishes)
     if target == "systemd":
-        return Rendered(units.files(pipeline.name, path, wishes), tuple(_lacks(target, wishes)))
+        return Rendered(systemd.files(pipeline.name, path, wishes), tuple(_lacks(target, wishes)))
     documents = {
         "rayjob": lambda: _ray_job(pipeline, path, wishes),
         "raycronjob": lambda: _ray_cron_job(pipeline, path, wishes),
@@ -131,7 +106,12 @@ def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
         )
     if wishes.cron and target != "rayjob":
         _check_cron(wishes.cron)
-    secrets.check_none(pipeline.model_dump(mode="json"), f"--to {target}: the pipeline file")
+    secrets.check_none(
+        pipeline.model_dump(mode="json"),
+        f"--to {target}: in the pipeline file",
+        "be in the manifest for all who read it.\n  take it out, and put it into a Secret of the "
+        "cluster:\n    --secret NAME    its keys become environment variables",
+    )
     given: Any = getattr(pipeline.source, "path", None)  # a database has none
     paths = [given or (), pipeline.sink.path]
     flat = [p for each in paths for p in ([each] if isinstance(each, str) else each)]
@@ -183,7 +163,7 @@ def _lacks(target: str, wishes: Wishes) -> Iterator[str]:
             "no file is missed"
         )
     if wishes.jitter and target != "systemd":
-        yield f"{target} has no jitter ({wishes.jitter} s were asked for): choose another minute"
+        yield f"{target} has no jitter ({wishes.jitter:g} s were asked for): choose another minute"
     if wishes.retries and target == "systemd":
         yield (
             "systemd counts starts by the timer as tries, so none are rendered: the next time goes "
@@ -230,7 +210,7 @@ def _cron_job(pipeline: Pipeline, path: Path, wishes: Wishes) -> dict[str, Any]:
         "template": template,
     }
     if wishes.time_limit:
-        job["activeDeadlineSeconds"] = wishes.time_limit
+        job["activeDeadlineSeconds"] = ceil(wishes.time_limit)
     spec = {
         "schedule": wishes.cron,
         "timeZone": wishes.tz,
@@ -276,7 +256,7 @@ def _job(pipeline: Pipeline, wishes: Wishes) -> dict[str, Any]:
         group = _group(pipeline, wishes, "gpu", max(wishes.gpus, 1))
         job["rayClusterSpec"]["workerGroupSpecs"].append(group)
     if wishes.time_limit:
-        job["activeDeadlineSeconds"] = wishes.time_limit
+        job["activeDeadlineSeconds"] = ceil(wishes.time_limit)
     return job
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from actors.errors import ClusterFailed, ClusterSilent, RunFailed
-from jobs.server import Job, Server
+from jobs.clusters.server import Job, Server
 
 SILENT_SECONDS = 30.0
 """Silence of the job server after which the cluster counts as gone: a head under full load was

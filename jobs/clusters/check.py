@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from actors.errors import UsageError, nearest
-from pipelines.file import MAX_BYTES
+from pipelines.file import page
 
 PROVIDERS = ("aws", "gcp", "azure", "local", "aliyun", "vsphere", "kuberay", "external")
 """What Ray's launcher knows; the check was tried with the first four."""
@@ -75,9 +75,7 @@ def _group(name: str, group: Mapping[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """The YAML of a cluster file; anchors are allowed, as Ray's own examples use them."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes, so no cluster file.")
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = yaml.safe_load(page(path, "cluster file"))
     except FileNotFoundError:
         raise UsageError(
             f"{path}: there is no such file.\n"

@@ -1,0 +1,1 @@
+"""Ray clusters: the file that launches one, its machines, and jobs that are sent to it."""
