@@ -1,6 +1,6 @@
-"""What the driver's side of a run costs, without Ray: listing, ledger, dispatcher, plan, status.
+"""What the driver's side of a run costs: listing, ledger, dispatcher, status; with --ray, calls.
 
-python -m benchmarks.driver [--files 100000] [--parts 10000]
+python -m benchmarks.driver [--files 100000] [--parts 10000] [--ray]
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pipelines.flow import Committed, Took
 from pipelines.ledger import read_ledger
 from pipelines.lock import Lock
 from pipelines.parts import KEYS, Answers, Footer, place
-from pipelines.reuse import _index as reuse_index
+from pipelines.reuse import index_of
 from pipelines.sources import Text
 from pipelines.state import sort_files, work_of
 from pipelines.store import Store
@@ -31,6 +31,9 @@ from pipelines.units import SourceFile
 
 FOLDER_FILES = 1000
 """Files in one folder of the source, as large corpora lie."""
+
+CALLERS, CALLS = 4, 2000
+"""Processes that call the dispatcher through Ray, and how often each does."""
 
 
 @contextmanager
@@ -88,6 +91,27 @@ def dispatching(files: list[SourceFile], found: dict[str, float]) -> None:
     )
 
 
+def calling(found: dict[str, float]) -> None:
+    """The same dispatcher behind Ray, asked by four processes at once."""
+    import ray
+    from jobs.session import connected
+
+    schema = pa.schema([("text", pa.string())])
+    with connected(None):
+        actor = ray.remote(Dispatcher).options(num_cpus=0, max_concurrency=8)
+        dispatcher = actor.remote(Text(path="unused"), schema, Work(()), {"one": 1}, {})
+
+        @ray.remote(num_cpus=0)
+        def call(times: int) -> None:
+            ray.get([dispatcher.step_done.remote("one", Report(rows=1)) for _ in range(times)])
+
+        ray.get([call.remote(10) for _ in range(CALLERS)])
+        start = time.perf_counter()
+        ray.get([call.remote(CALLS) for _ in range(CALLERS)])
+        seconds = time.perf_counter() - start
+    found["calls of the dispatcher a second, through Ray"] = round(CALLERS * CALLS / seconds)
+
+
 def ledger(folder: Path, parts: int, found: dict[str, float]) -> None:
     store = Store.at(str(folder), Path())
     store.prepare()
@@ -103,7 +127,7 @@ def ledger(folder: Path, parts: int, found: dict[str, float]) -> None:
     with measured(found, f"read {parts:,} footers"):
         made = read_ledger(store)
     found["a footer in memory, bytes"] = round(peak_of(lambda: read_ledger(store)) * 1e6 / parts)
-    index = pickle.dumps(reuse_index(made))
+    index = pickle.dumps(index_of(made))
     found["a part that --reuse knows, bytes in every actor's job"] = round(len(index) / parts)
     files = [SourceFile(f"{n:04d}.jsonl", 64, "64-1", "/x") for n in range(parts // 100)]
     with measured(found, "compare listing and ledger"):
@@ -114,8 +138,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--parts", type=int, default=10_000)
+    parser.add_argument("--ray", action="store_true", help="measure calls through Ray, only these")
     args = parser.parse_args()
     found: dict[str, float] = {}
+    if args.ray:
+        calling(found)
+        print(json.dumps(found, indent=1))
+        return
     with tempfile.TemporaryDirectory() as folder:
         files = listing(Path(folder) / "in", args.files, found)
         dispatching(files, found)
