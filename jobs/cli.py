@@ -132,12 +132,22 @@ def make_parser() -> argparse.ArgumentParser:
         if isinstance(verb, Verb):
             _add(words, verb)
             continue
-        group = words.add_parser(verb.name, help=verb.help, description=verb.help)
+        group = words.add_parser(
+            verb.name, help=verb.help, description=verb.help, epilog=_default(verb)
+        )
         group.set_defaults(parser=group)
         inner = group.add_subparsers(metavar="VERB", parser_class=_Parser)
         for each in verb.verbs:
             _add(inner, each)
     return parser
+
+
+def _default(group: Group) -> str | None:
+    """Where the flags of `serve FILE` are told."""
+    words = f"gristmill {group.name} {group.default}"
+    return (
+        f"{group.name} FILE is {words} FILE; its flags:  {words} --help" if group.default else None
+    )
 
 
 def _add(words: Any, verb: Verb) -> None:

@@ -98,9 +98,9 @@ def read(path: Path) -> Any:
     try:
         return yaml.load(page(path, "pipeline file"), _Loader)  # noqa: S506 - a SafeLoader
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{path}: there is no such file{_files_in(path.parent, path)}") from None
+        raise UsageError(f"{path}: there is no such file{files_in(path.parent, path)}") from None
     except IsADirectoryError:
-        raise UsageError(f"{path}: this is a folder{_files_in(path, path)}") from None
+        raise UsageError(f"{path}: this is a folder{files_in(path, path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 99th month
@@ -145,10 +145,10 @@ def checked(kind: type[Kind], data: Mapping[str, Any], file: str) -> Kind:
         raise UsageError("\n".join(f"{file}{line}" for line in lines)) from None
 
 
-def _files_in(folder: Path, asked: Path) -> str:
-    """The nearest pipeline file of a folder, and all of them, as the end of a message."""
+def files_in(folder: Path, asked: Path, what: str = "pipeline files") -> str:
+    """The nearest YAML file of a folder, and all of them, as the end of a message."""
     here = sorted(p.name for p in folder.glob("*.y*ml")) if folder.is_dir() else []
-    there = f"\n  pipeline files in {folder}: {', '.join(here)}" if here else ""
+    there = f"\n  {what} in {folder}: {', '.join(here)}" if here else ""
     return f"{nearest(asked.name, here)}.{there}"
 
 

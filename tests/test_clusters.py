@@ -1,6 +1,7 @@
 """`gristmill cluster check`: Ray's own schema, and what a careful operator would change."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,24 @@ def test_a_file_that_is_no_cluster_s_is_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"c\.yaml"):
         check(tmp_path / "c.yaml")
+
+
+def test_a_file_that_is_not_there_is_told_with_the_nearest_one(changed: Any) -> None:
+    path = changed({}).with_name("clster.yaml")
+    changed({}).rename(path.with_name("cluster.yaml"))
+    with pytest.raises(UsageError, match=r"no such file \(did you mean 'cluster.yaml'\?\)"):
+        check(path)
+
+
+def test_nothing_but_our_own_words_is_said_of_a_typo(
+    changed: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = changed({"max_workers": ..., "max_wrokers": 2})
+    monkeypatch.setattr(logging.getLogger("ray"), "handlers", [caplog.handler])
+    caplog.set_level(logging.INFO, "ray")
+    with pytest.raises(UsageError, match="did you mean 'max_workers'"):
+        check(path)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("words", [("run", "/dev/zero"), ("cluster", "check", "/dev/zero")])

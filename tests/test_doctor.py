@@ -33,12 +33,17 @@ def test_a_hub_that_does_not_answer_is_a_note_and_names_the_other_profile(
     assert hub.state == "note" and "models: embedded" in hub.do
 
 
-def test_a_token_that_others_can_read_fails_the_look(
+def test_a_token_that_others_can_read_fails_the_look_where_clusters_ask_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     token = tmp_path / "token"
     token.touch(mode=0o644)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    assert main(["doctor", "--json"]) == 0
+    (note,) = [f for f in json.loads(capsys.readouterr().out) if f["what"] == "cluster token"]
+    assert (note["state"], note["do"]) == ("note", f"chmod 600 {token}")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     assert main(["doctor", "--json"]) == 1
     (bad,) = [f for f in json.loads(capsys.readouterr().out) if f["state"] == "bad"]
     assert bad["do"] == f"chmod 600 {token}"

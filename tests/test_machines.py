@@ -97,7 +97,7 @@ def test_a_process_of_our_own_ray_that_hangs_while_it_leaves_is_ended(monkeypatc
     ours = subprocess.Popen([sys.executable, "-c", deaf, "/tmp/ray/session_ours"])
     other = subprocess.Popen([sys.executable, "-c", deaf, "/tmp/ray/session_theirs"])
     try:
-        family = session._family("/tmp/ray/session_ours")
+        family = session._family("/tmp/ray/session_ours", [])
         assert [process.pid for process in family] == [ours.pid]
         session.end_left(family)
         assert ours.wait(5) == -9

@@ -14,7 +14,7 @@ import yaml
 from cronsim import CronSim
 
 from actors.errors import UsageError
-from jobs.cli import main
+from jobs.cli import main, make_parser
 from jobs.manifests.kubernetes import Rendered, name_of, render
 from jobs.manifests.systemd import calendar
 from jobs.manifests.wishes import Wishes
@@ -134,6 +134,7 @@ def test_a_target_that_can_do_all_that_was_asked_for_warns_of_nothing(rendered: 
         ("cronjob", {"cron": "0 2 L * *"}, {}, "Kubernetes has no L"),
         ("rayjob", {}, {"sink": {"path": "out"}}, "'out' is a path of a machine"),
         ("rayjob", {"claim": "c:/data"}, {"sink": {"path": "/out"}}, "'/out' is a path of a"),
+        ("rayjob", {"claim": "corpus"}, {}, "to be mounted.\n  write:  --claim corpus:/data"),
         ("cronjob", {"cron": "0 2 * * 1-7"}, {}, "Kubernetes has no weekday 7"),
         ("raycronjob", {"cron": "0 2 * * 5L"}, {}, "Kubernetes has no L"),
         *(
@@ -155,6 +156,18 @@ def test_what_cannot_run_there_is_refused(
     with pytest.raises(UsageError) as error:
         rendered(target, asked, **changes)
     assert said in str(error.value)
+
+
+def test_times_are_durations_and_retries_a_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = make_parser().parse_args(
+        ["render", "p.yaml", "--to=systemd", "--time-limit=4h", "--jitter=1m30s"]
+    )
+    assert (said.time_limit, said.jitter) == (4 * 3600, 90)
+    with pytest.raises(SystemExit):
+        main(["render", "p.yaml", "--to=systemd", "--retries", "x"])
+    assert "--retries: should be a whole number, 0 or more (got 'x')" in capsys.readouterr().err
 
 
 def test_words_and_months_are_written_as_every_target_reads_them(rendered: Any) -> None:

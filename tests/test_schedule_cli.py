@@ -101,6 +101,19 @@ def test_a_backfill_says_how_many_fires_it_made(said: Said) -> None:
     assert len(said("history", "--last", "50")) == 31
 
 
+def test_a_backfill_of_a_schedule_without_the_fire_s_time_is_warned_of(
+    said: Said, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said("add", "plain", "p.yaml", *DAILY)
+    said("add", "timed", "p.yaml", *DAILY, "--set", "sink.path=out/{fire:%Y-%m-%d}")
+    span = ("--from", "2026-01-01", "--to", "2026-01-31")
+    warned = {}
+    for name in ("plain", "timed"):
+        assert main(["schedule", "backfill", name, *span, "--json"]) == 0
+        warned[name] = "each of these fires answers the same" in capsys.readouterr().err
+    assert warned == {"plain": True, "timed": False}
+
+
 def test_the_last_day_of_a_backfill_is_taken_whole(said: Said) -> None:
     said("add", "early", "p.yaml", "--cron", "30 2 * * *", "--tz", "Asia/Seoul")
     span = ("--from", "2026-01-01", "--to")

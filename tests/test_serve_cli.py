@@ -126,3 +126,9 @@ def test_a_stage_that_does_not_load_is_told_in_our_words() -> None:
     said = "Deploying app failed:\n  File x\nactors.errors.StageFailed: Echo could not load: gone\n"
     assert why("try", said) == "try cannot be served: Echo could not load: gone"
     assert why("try", "Serve is ill\n") == "try cannot be served: Serve is ill"
+
+
+def test_the_help_of_serve_says_where_its_flags_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    assert "its flags: gristmill serve run --help" in " ".join(capsys.readouterr().out.split())

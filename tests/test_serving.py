@@ -106,6 +106,7 @@ def test_a_body_without_a_length_is_refused_while_it_comes(echo: TestClient) -> 
 def test_other_routes_are_named(echo: TestClient) -> None:
     assert echo.get("/rowz").json() == {"error": "there is no /rowz (did you mean '/rows'?)"}
     assert echo.get("/rows").status_code == 405
+    assert echo.get("/rows").json() == {"error": "/rows takes POST, not GET; see /docs"}
     assert echo.post("/files").status_code == 404  # rows of a table are no files
     assert echo.get("/health").json() == {"status": "alive"}
     assert echo.get("/docs").status_code == 200

@@ -1,7 +1,9 @@
 """`gristmill cluster check`: what is wrong with a cluster file, and what a careful operator would
 change, told without a network."""
 
+import contextlib
 import copy
+import logging
 import re
 import shlex
 import stat
@@ -14,7 +16,7 @@ from typing import Any
 import yaml
 
 from actors.errors import UsageError, nearest
-from pipelines.file import page
+from pipelines.file import files_in, page
 
 PROVIDERS = ("aws", "gcp", "azure", "local", "aliyun", "vsphere", "kuberay", "external")
 """What Ray's launcher knows; the check was tried with the first four."""
@@ -78,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(page(path, "cluster file"))
     except FileNotFoundError:
         raise UsageError(
-            f"{path}: there is no such file.\n"
+            f"{path}: there is no such file{files_in(path.parent, path, 'YAML files')}\n"
             "  give the cluster's file:  gristmill cluster check FILE"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -109,7 +111,8 @@ def _validate(config: dict[str, Any], name: str) -> None:
 
     cli_logger.configure(log_style="record", verbosity=0)
     try:
-        validate_config(prepare_config(copy.deepcopy(config)))
+        with _quiet():
+            validate_config(prepare_config(copy.deepcopy(config)))
     except jsonschema.ValidationError as error:
         raise UsageError(f"{name}{_explain(error)}") from None
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -123,6 +126,18 @@ def _validate(config: dict[str, Any], name: str) -> None:
                 f"{name}, available_node_types, {group}: min_workers is {least}, more than "
                 f"max_workers, {most}."
             )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Ray logs of the defaults that it fills in from before our own words."""
+    logger = logging.getLogger("ray.autoscaler")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _explain(error: Any) -> str:

@@ -106,6 +106,11 @@ def _check(pipeline: Pipeline, target: str, wishes: Wishes) -> None:
         )
     if wishes.cron and target != "rayjob":
         _check_cron(wishes.cron)
+    if wishes.claim is not None and not re.fullmatch(r"[^:/]+:/.+", wishes.claim):
+        raise UsageError(
+            f"--claim {wishes.claim}: it does not say where the volume is to be mounted.\n"
+            f"  write:  --claim {wishes.claim.partition(':')[0] or 'CLAIM'}:/data"
+        )
     secrets.check_none(
         pipeline.model_dump(mode="json"),
         f"--to {target}: in the pipeline file",

@@ -211,9 +211,16 @@ def _trigger(args: argparse.Namespace) -> int:
 def _backfill(args: argparse.Namespace) -> int:
     from jobs.schedules.manage import backfill
 
-    count = backfill(_schedules(args), args.name, (args.start, args.stop), _now())
+    schedules = _schedules(args)
+    count = backfill(schedules, args.name, (args.start, args.stop), _now())
     fires = "fire" if count == 1 else "fires"
     said = f"{args.name}: {count:,} {fires} of the past will run, one after the other"
+    if count and not any("{fire:" in setting for setting in schedules.get(args.name).settings):
+        said += (
+            "\nwarning: no --set of the schedule has {fire:...}, so each of these fires answers "
+            "the same: whatever is new.\n  for a day each, add it with, for example:  "
+            "--set 'source.path=in/{fire:%Y-%m-%d}/'"
+        )
     return _say(args, said, {"schedule": args.name, "fires": count})
 
 

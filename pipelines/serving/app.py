@@ -160,6 +160,9 @@ def _add_errors(app: FastAPI) -> None:
         if error.status_code == 404:
             known = [route.path for route in app.routes if hasattr(route, "path")]
             said = f"there is no {request.url.path}{nearest(request.url.path, known)}"
+        if error.status_code == 405:
+            method = (error.headers or {}).get("Allow", "another method")
+            said = f"{request.url.path} takes {method}, not {request.method}; see /docs"
         return problem(error.status_code, said, dict(error.headers or {}))
 
     @app.exception_handler(UsageError)
