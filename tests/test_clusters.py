@@ -137,7 +137,7 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest_one(changed: Any) -> 
 def test_nothing_but_our_own_words_is_said_of_a_typo(
     changed: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = changed({"max_workers": ..., "max_wrokers": 2})
+    path = changed({"max_wrokers": 2, f"{CPU}/max_workers": ...})
     monkeypatch.setattr(logging.getLogger("ray"), "handlers", [caplog.handler])
     caplog.set_level(logging.INFO, "ray")
     with pytest.raises(UsageError, match="did you mean 'max_workers'"):

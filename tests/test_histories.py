@@ -108,7 +108,8 @@ class Model:
         if self.gates and not waits:
             self.data = {n: v for n, v in (self.data | self.held).items() if n not in gone}
             self.held = {}
-        return int(bool(left_out) or waits)
+        # A gate that asks for rows fails of a night without any, too.
+        return int(bool(left_out) or (self.gates and not passes))
 
 
 NAMES = st.sampled_from("abcd")

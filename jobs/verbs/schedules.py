@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
+ALIKE = """
+warning: no --set of the schedule has {fire:...}, so each of these fires answers the same: whatever
+  is new. For a day each, add it with, for example:  --set 'source.path=in/{fire:%Y-%m-%d}/'"""
+"""What a backfill of such a schedule is told."""
+
 CORES_A_RUN = 2
 """A run starts a Ray of its own, which wants two cores at least."""
 
@@ -216,11 +221,7 @@ def _backfill(args: argparse.Namespace) -> int:
     fires = "fire" if count == 1 else "fires"
     said = f"{args.name}: {count:,} {fires} of the past will run, one after the other"
     if count and not any("{fire:" in setting for setting in schedules.get(args.name).settings):
-        said += (
-            "\nwarning: no --set of the schedule has {fire:...}, so each of these fires answers "
-            "the same: whatever is new.\n  for a day each, add it with, for example:  "
-            "--set 'source.path=in/{fire:%Y-%m-%d}/'"
-        )
+        said += ALIKE
     return _say(args, said, {"schedule": args.name, "fires": count})
 
 
