@@ -32,7 +32,7 @@ check: $(READY) ## ruff, mypy, import rules, tests
 	$(call must,lint-imports)
 	$(call must,pytest -n 2 --dist loadgroup)
 
-chaos: $(READY) ## the long kill campaign: processes die at random, no row may
+chaos: $(READY) ## the long kill campaigns, and the tests that cost most
 	$(BIN)/pytest -m chaos
 
 bench: $(READY) ## speed and memory beside other ways of doing the same

@@ -231,6 +231,7 @@ def test_people_get_a_table(place: World, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.ray
+@pytest.mark.chaos
 def test_a_cluster_measures_on_its_machines_and_a_run_sets_memory_aside(world: World) -> None:
     world.lines("a.jsonl", ["x"] * 8)
     world.file["stages"][0]["options"] = {"seconds": 0.01}

@@ -238,6 +238,7 @@ def test_nights_are_held_looked_at_again_and_released(world: World, monkeypatch,
 
 
 @pytest.mark.ray
+@pytest.mark.chaos
 def test_a_run_without_new_rows_fails_where_rows_are_asked_for(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_person_decides_about_held_rows_by_name(world: World, monkeypatch) -> 
 
 
 @pytest.mark.ray
+@pytest.mark.chaos
 def test_changed_files_and_retries_go_through_the_gates_too(world: World) -> None:
     world.file |= {"on_change": "reprocess", "gates": {"rejected": {"max": 0.5}}}
     world.lines("a.jsonl", ["x", "bad", "y"])

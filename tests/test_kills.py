@@ -32,7 +32,10 @@ def test_each_kind_of_kill_costs_no_row_and_leaves_no_process(tmp_path: Path) ->
     assert campaign.figures.rows + campaign.figures.rejected == 35
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+SIGTERM = pytest.param(signal.SIGTERM, marks=pytest.mark.chaos)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, SIGTERM])
 def test_an_interrupted_run_says_so_leaves_nothing_and_goes_on(
     tmp_path: Path, sent: signal.Signals
 ) -> None:

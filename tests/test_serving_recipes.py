@@ -119,6 +119,7 @@ def test_a_table_is_enriched_alike(world: World, cache: Path, deploy: Ask) -> No
 
 
 @pytest.mark.embedded
+@pytest.mark.chaos  # half a minute of reading pages, twice
 def test_scanned_pages_are_read_alike_as_files_and_as_base64(
     world: World, cache: Path, deploy: Ask
 ) -> None:

@@ -247,7 +247,7 @@ def test_a_catalog_that_cannot_be_used_is_said_at_plan(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["delta", pytest.param("iceberg", marks=pytest.mark.chaos)])
 def test_a_finished_output_becomes_a_table_and_grows(
     world: World, kind: str, capsys: pytest.CaptureFixture
 ) -> None:
