@@ -185,7 +185,8 @@ WRONG = {
     "--calibrate 3 --address auto --cpus 4": "--address and --cpus: the machines are said twice.\n"
     "  give one of them",
     "--nodes 3": "say how many CPUs each machine has:  --cpus 16",
-    "--cluster no.yaml": "no.yaml: there is no such file.\n"
+    "--cluster no.yaml": "no.yaml: there is no such file (did you mean 'p.yaml'?).\n"
+    "  YAML files in .: p.yaml\n"
     "  give the cluster's file:  gristmill cluster check FILE",
     "--cpus 4": "nothing is calibrated yet: PLACE/out has no measures of these stages.\n"
     "  measure them:  --calibrate 200",

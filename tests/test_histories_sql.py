@@ -19,9 +19,11 @@ NIGHTS = st.lists(st.tuples(st.lists(CHANGE, max_size=8), st.booleans()), min_si
 
 
 def change(there: sqlite3.Connection, cursor: str | None, what: str, key: int, at: int) -> None:
-    """Keys and cursors are few, so that they come again and fall together on borders."""
+    """Keys and cursors are few, so that they come again and fall together on borders. Without a
+    cursor, a row that takes the place of one with its key is not told from it, so it is the same.
+    """
     if what == "add":
-        there.execute("INSERT OR IGNORE INTO t VALUES (?, ?, NULL)", (key, at))
+        there.execute("INSERT OR IGNORE INTO t VALUES (?, ?, NULL)", (key, at if cursor else 0))
     elif what == "update":  # of what ranges are cut over, and so of what is seen
         name = "at" if cursor else "id"
         there.execute(f"UPDATE OR IGNORE t SET {name} = ? WHERE id = ?", (at, key))
